@@ -1,0 +1,1 @@
+"""Database plumbing: imports Django and itself only."""

@@ -1,0 +1,76 @@
+"""What a database server is: engine, role, lag, migration state. Asks one connection; raises what the driver raises."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from emo_site.db.routers import apps_of
+from emo_site.db.timescale.capabilities import look_up
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFacts:
+    """`latency_ms` of one SELECT 1 on an open connection; `lag_seconds` None on a primary and on SQLite."""
+
+    alias: str
+    engine: str
+    version: str
+    role: str
+    latency_ms: float
+    connect_ms: float
+    lag_seconds: float | None
+
+
+_ROLE = """
+SELECT pg_is_in_recovery(),
+       CASE WHEN NOT pg_is_in_recovery() THEN NULL
+            WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
+       current_setting('server_version')
+"""
+
+
+def look_at(alias: str) -> ServerFacts:
+    """Connects, runs SELECT 1 and asks who is there."""
+    connection = connections[alias]
+    started = time.perf_counter()
+    connection.ensure_connection()
+    connected = time.perf_counter()
+    with connection.cursor() as cursor:
+        asked = time.perf_counter()
+        cursor.execute("SELECT 1")
+        cursor.fetchone()
+        answered = time.perf_counter()
+        role, lag, engine = "primary", None, connection.vendor
+        if connection.vendor == "postgresql":
+            cursor.execute(_ROLE)
+            standby, lag, version = cursor.fetchone()
+            role = "standby" if standby else "primary"
+        else:
+            cursor.execute("SELECT sqlite_version()")
+            version = cursor.fetchone()[0]
+    capabilities = look_up(connection)
+    if capabilities.installed is not None:
+        engine, version = "timescaledb", f"{capabilities.installed} on PostgreSQL {version}"
+    return ServerFacts(
+        alias=alias,
+        engine=engine,
+        version=str(version),
+        role=role,
+        latency_ms=round((answered - asked) * 1000, 3),
+        connect_ms=round((connected - started) * 1000, 3),
+        lag_seconds=None if lag is None else float(lag),
+    )
+
+
+def unapplied_migrations(alias: str) -> list[str]:
+    """Migrations of the apps that live in this database and are not applied there, in order ("orders.0002_…")."""
+    executor = MigrationExecutor(connections[alias])
+    here = set(apps_of(alias, [config.label for config in apps.get_app_configs()]))
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan if migration.app_label in here]

@@ -1,0 +1,139 @@
+"""A database URL becomes Django settings, or is refused by name with its password masked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import make_conninfo
+
+ENGINE_POSTGRESQL = "emo_site.db.timescale"
+ENGINE_SQLITE = "django.db.backends.sqlite3"
+
+# The bot's configuration spells URLs as SQLAlchemy does.
+SCHEMES = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "postgresql+psycopg": "postgresql",
+    "postgresql+psycopg2": "postgresql",
+}
+
+# A host that drops packets would hang every thread for minutes; with these, libpq gives up within seconds.
+NETWORK_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 4000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
+
+POOL_TIMEOUT_SECONDS = 5
+
+
+class InvalidDatabaseURL(ImproperlyConfigured):
+    """The message names the variable, the URL without its password, and what is wrong."""
+
+    def __init__(self, variable: str, url: str, reason: str) -> None:
+        super().__init__(f"{variable}={masked(url)!r} is refused: {reason}")
+
+
+def masked(url: str) -> str:
+    """The URL with its password, and any password among the options, replaced by ***."""
+    # Greedy up to the last @: a password with an unquoted @ must not leak its tail.
+    without = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", url)
+    return re.sub(r"((?:password|sslpassword)=)[^&]*", r"\1***", without, flags=re.IGNORECASE)
+
+
+def split(urls: str) -> list[str]:
+    """A comma-separated list of URLs; a comma inside one (several hosts) is not followed by a scheme."""
+    return [url.strip() for url in re.split(r",(?=\s*[a-z][a-z0-9+]*://)", urls) if url.strip()]
+
+
+def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, application_name: str) -> dict[str, Any]:
+    """Django's settings of one database.
+
+    `variable` is named in errors. SQLite paths are relative to `base_dir`. Raises InvalidDatabaseURL.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in SCHEMES:
+        raise InvalidDatabaseURL(variable, url, f"the scheme must be one of {', '.join(SCHEMES)}")
+    known = SCHEMES[scheme.lower()]
+    try:
+        parsed = environ.Env.db_url_config(f"{known}://{rest}")
+    except ValueError as error:
+        # The library's message may quote a part of the URL, and with it a password.
+        raise InvalidDatabaseURL(variable, url, "it is not a URL of the form scheme://user:password@host:port/name") from error
+    if known == "sqlite":
+        return _sqlite(url, parsed, variable=variable, base_dir=base_dir)
+    return _postgresql(url, parsed, variable=variable, pool_size=pool_size, application_name=application_name)
+
+
+def sqlite(path: Path) -> dict[str, Any]:
+    """Settings for a SQLite file: WAL and IMMEDIATE, so that readers and one writer don't lock each other out."""
+    return {
+        "ENGINE": ENGINE_SQLITE,
+        "NAME": str(path),
+        "OPTIONS": {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 10,
+        },
+    }
+
+
+def _sqlite(url: str, parsed: dict[str, Any], *, variable: str, base_dir: Path) -> dict[str, Any]:
+    name = str(parsed["NAME"])
+    if not name or name == ":memory:":
+        raise InvalidDatabaseURL(variable, url, "a file is needed (sqlite:///path); a database in memory loses every row")
+    if parsed.get("OPTIONS") or urlsplit(url).query:
+        raise InvalidDatabaseURL(variable, url, "SQLite takes no options here")
+    # Windows paths in the bot's files come with a drive letter; they are absolute there and nonsense here.
+    return sqlite(base_dir / name)
+
+
+def _postgresql(
+    url: str, parsed: dict[str, Any], *, variable: str, pool_size: int, application_name: str
+) -> dict[str, Any]:
+    if not parsed["NAME"]:
+        raise InvalidDatabaseURL(variable, url, "the database's name is missing (…/name)")
+    ports = str(parsed["PORT"] or "").split(",")
+    hosts = str(parsed["HOST"] or "").split(",")
+    if parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports)):
+        raise InvalidDatabaseURL(variable, url, "each host needs a port from 1 to 65535, or none of them")
+    options = {key: str(value) for key, value in parsed.get("OPTIONS", {}).items()}
+    try:
+        make_conninfo(**options)
+    except psycopg.ProgrammingError as error:
+        raise InvalidDatabaseURL(variable, url, f"libpq says: {error}".strip()) from error
+    return {
+        "ENGINE": ENGINE_POSTGRESQL,
+        "NAME": parsed["NAME"],
+        "USER": parsed["USER"] or "",
+        "PASSWORD": parsed["PASSWORD"] or "",
+        "HOST": parsed["HOST"] or "",
+        "PORT": str(parsed["PORT"] or ""),
+        # The pool needs CONN_MAX_AGE 0; without health checks a connection that died while idle fails a request.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **NETWORK_DEFAULTS,
+            "application_name": application_name,
+            **options,
+            "pool": {
+                "min_size": min(1, pool_size),
+                "max_size": pool_size,
+                "timeout": POOL_TIMEOUT_SECONDS,
+                "reconnect_timeout": 1,
+            },
+        },
+    }
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535

@@ -1,0 +1,94 @@
+"""Typed, strict readers of the environment: a wrong value stops the program and says what is allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+ENVIRONMENTS = ("dev", "staging", "prod")
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+class Refused(ImproperlyConfigured):
+    """A variable's value is not allowed. The message names the variable, its value and what is allowed."""
+
+    def __init__(self, name: str, value: str | None, allowed: str, *, secret: bool = False) -> None:
+        shown = "is not set" if value is None else f"={'***' if secret else value!r} is refused"
+        joint = " " if value is None else ""
+        super().__init__(f"{name}{joint}{shown}: {allowed}")
+
+
+class Environment:
+    """Reads variables from a mapping; an empty value counts as not set.
+
+    Secrets may also come from a file: where NAME is not set, NAME_FILE names it (Docker and systemd credentials).
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._values.get(name, "").strip() or default
+
+    def secret(self, name: str) -> str:
+        """The value of NAME, else the contents of the file that NAME_FILE names, else the empty string."""
+        value, path = self.text(name), self.text(f"{name}_FILE")
+        if value and path:
+            raise Refused(f"{name}_FILE", path, f"set either {name} or {name}_FILE, not both")
+        if not path:
+            return value
+        try:
+            content = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"{name}_FILE", path, f"a readable text file is needed ({error})") from error
+        if not content:
+            raise Refused(f"{name}_FILE", path, "the file is empty")
+        return content
+
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self.text(name)
+        if not value:
+            return default
+        if value.lower() in _TRUE:
+            return True
+        if value.lower() in _FALSE:
+            return False
+        raise Refused(name, value, "allowed are true, 1, yes, on and false, 0, no, off")
+
+    def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
+        value = self.text(name)
+        if not value:
+            return default
+        allowed = f"a whole number from {minimum} to {maximum} is needed"
+        # int() alone would also take "1_0" and other spellings that nobody means.
+        if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
+            raise Refused(name, value, allowed)
+        if not minimum <= int(value) <= maximum:
+            raise Refused(name, value, allowed)
+        return int(value)
+
+    def choice(self, name: str, default: str, allowed: Iterable[str]) -> str:
+        value, allowed = self.text(name, default), tuple(allowed)
+        if value not in allowed:
+            raise Refused(name, value, f"allowed are {', '.join(allowed)}")
+        return value
+
+    def listed(self, name: str, default: Iterable[str] = ()) -> list[str]:
+        """Comma-separated values, without empty ones."""
+        value = self.text(name)
+        return [item.strip() for item in value.split(",") if item.strip()] if value else list(default)
+
+
+def load(base_dir: Path) -> Environment:
+    """The process environment, completed by the file `.env.{EMO_ENV}` (which never wins over a set variable)."""
+    name = Environment(os.environ).choice("EMO_ENV", "dev", ENVIRONMENTS)
+    path = base_dir / f".env.{name}"
+    if path.is_file():
+        environ.Env.read_env(path, overwrite=False)
+    return Environment(os.environ)

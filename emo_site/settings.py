@@ -1,0 +1,210 @@
+"""All settings of the desk. Values that differ between machines come from the environment, read strictly by env.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+
+from emo_site import __version__
+from emo_site.db import urls as database_urls
+from emo_site.db.routers import REPLICA_PREFIX, TIMESERIES_ALIAS, is_replica
+from emo_site.env import Refused, load
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = load(BASE_DIR)
+
+# ---- which desk this is ---------------------------------------------------------------------------------------------
+
+EMO_ENV = env.choice("EMO_ENV", "dev", ("dev", "staging", "prod"))
+EMO_VERSION = __version__
+_IS_DEV = EMO_ENV == "dev"
+
+DEBUG = env.boolean("EMO_DEBUG", False)
+
+SECRET_KEY = env.secret("SECRET_KEY")
+if not SECRET_KEY:
+    if not _IS_DEV:
+        raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: at least 50 random characters")
+    SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"
+
+ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if _IS_DEV else ())
+CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
+
+# ---- databases ------------------------------------------------------------------------------------------------------
+
+EMO_TIMESCALE = env.choice("EMO_TIMESCALE", "auto", ("auto", "off"))
+# Django logs SQL only through a debug cursor; apps.py turns it on.
+EMO_DB_DEBUG = env.boolean("EMO_DB_DEBUG", False)
+EMO_DB_POOL_SIZE = env.integer("EMO_DB_POOL_SIZE", 5, minimum=1, maximum=200)
+
+
+def _database(variable: str, url: str) -> dict[str, Any]:
+    return database_urls.parse(
+        url,
+        variable=variable,
+        base_dir=BASE_DIR,
+        pool_size=EMO_DB_POOL_SIZE,
+        application_name=f"emo-{EMO_ENV}-{Path(sys.argv[0]).stem}-{EMO_VERSION}"[:63],
+    )
+
+
+def _default_database() -> dict[str, Any]:
+    if url := env.secret("EMO_DB_URL"):
+        return _database("EMO_DB_URL", url)
+    if _IS_DEV:
+        return database_urls.sqlite(BASE_DIR / env.text("EMO_SQLITE_PATH", f"data/emo_{EMO_ENV}.sqlite"))
+    if url := env.secret("POSTGRES_URL"):
+        return _database("POSTGRES_URL", url)
+    raise Refused("POSTGRES_URL", None, f"set it, or EMO_DB_URL, in {EMO_ENV}: there is no silent SQLite outside dev")
+
+
+DATABASES = {"default": _default_database()}
+if _url := env.secret("EMO_TIMESERIES_URL"):
+    DATABASES[TIMESERIES_ALIAS] = _database("EMO_TIMESERIES_URL", _url)
+for _number, _url in enumerate(database_urls.split(env.secret("EMO_REPLICA_URLS")), start=1):
+    DATABASES[f"{REPLICA_PREFIX}{_number}"] = _database("EMO_REPLICA_URLS", _url)
+
+DATABASE_ROUTERS = ["emo_site.db.routers.AppRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ---- applications ---------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "emo_site.apps.EmoAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "emo_site.apps.EmoSiteConfig",
+    "monitoring",
+    "orders",
+    "reporting",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "emo_site.urls"
+WSGI_APPLICATION = "emo_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "reporting.context_processors.desk",
+            ],
+        },
+    },
+]
+
+# ---- people ---------------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "home"
+
+# ---- security -------------------------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+if not _IS_DEV:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
+    # Load balancers ask by plain HTTP from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    if env.boolean("EMO_BEHIND_TLS_PROXY", False):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# ---- language, time, files ------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+# ISO dates everywhere: an order's day must not depend on which side of the Atlantic reads it.
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
+SHORT_DATE_FORMAT = DATE_FORMAT
+SHORT_DATETIME_FORMAT = "Y-m-d H:i"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "data" / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# Files come straight from the apps while developing or testing, where nobody has run collectstatic.
+WHITENOISE_USE_FINDERS = DEBUG
+
+# ---- the desk -------------------------------------------------------------------------------------------------------
+
+EMO_DATA_DIR = BASE_DIR / "data"
+EMO_POLICY_FILE = BASE_DIR / env.text("EMO_POLICY_FILE", "orders/default_policy.yaml")
+
+# (probe, its thresholds); a probe's name comes from its fields and must be unique.
+PROBES: list[tuple[str, dict[str, Any]]] = [
+    *(("monitoring.probes.DatabaseProbe", {"alias": alias}) for alias in DATABASES),
+    *(("monitoring.probes.MigrationsProbe", {"alias": alias}) for alias in DATABASES),
+    *(("monitoring.probes.HypertablesProbe", {"alias": alias}) for alias in DATABASES if not is_replica(alias)),
+    ("monitoring.probes.DiskProbe", {"path": str(EMO_DATA_DIR)}),
+    ("monitoring.probes.MarketDataProbe", {}),
+    ("orders.probes.ReviewBacklogProbe", {}),
+]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"django.db.backends": {"level": "DEBUG" if EMO_DB_DEBUG else "WARNING"}},
+}

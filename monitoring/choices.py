@@ -1,0 +1,35 @@
+"""The words for events and health."""
+
+from django.db import models
+
+
+class EventType(models.TextChoices):
+    """What a market event reports; `price` and `volume` mean what the type says."""
+
+    TRADE = "trade", "trade"
+    QUOTE = "quote", "quote (mid price)"
+    BAR = "bar", "bar (close, volume)"
+    IV_RANK = "iv_rank", "IV rank"
+    STRATEGY_SIGNAL = "strategy_signal", "strategy signal"
+    EQUITY = "equity", "account equity"
+    POSITION = "position", "position snapshot"
+    REGIME = "regime", "market regime"
+    OPTION_QUOTE = "option_quote", "option quote"
+    METRIC = "metric", "other metric"
+
+
+# Types whose price is a price at which the symbol could be traded.
+PRICE_TYPES = frozenset({EventType.TRADE, EventType.QUOTE, EventType.BAR})
+
+
+class EventLevel(models.TextChoices):
+    INFO = "info", "info"
+    WARNING = "warning", "warning"
+    ERROR = "error", "error"
+
+
+class HealthStatus(models.TextChoices):
+    HEALTHY = "healthy", "healthy"
+    WARNING = "warning", "warning"
+    ERROR = "error", "error"
+    UNKNOWN = "unknown", "unknown"

@@ -1,0 +1,178 @@
+"""Runs probes in parallel within a bound, sums them up, and records what they found (the only writer of SystemHealth)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.db import connections, transaction
+from django.utils.module_loading import import_string
+
+from emo_site.db.routers import database_of
+from monitoring.choices import HealthStatus
+from monitoring.models import SystemHealth
+
+logger = logging.getLogger(__name__)
+
+FULL_SCORE = Decimal(100)
+SCORES = {HealthStatus.HEALTHY: FULL_SCORE, HealthStatus.WARNING: Decimal(60), HealthStatus.ERROR: Decimal(0)}
+# One critical component that is down caps the whole: a desk without its database is not 75 % healthy.
+CRITICAL_CAP = Decimal(20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one probe found. `message` says what is; `remedy` what to do about it, empty where all is well."""
+
+    status: HealthStatus
+    message: str
+    remedy: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Probe(Protocol):
+    """A small class with one `run()`. Its thresholds are its fields. `critical`: without it the desk can't work."""
+
+    name: str
+    critical: bool
+
+    def run(self) -> Finding:
+        """Looks once. May take long or raise: the runner bounds and reports it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    name: str
+    critical: bool
+    finding: Finding
+    at: datetime
+    response_ms: float | None
+    """Milliseconds the probe took; None where it gave no answer."""
+
+    @property
+    def score(self) -> Decimal | None:
+        """0 to 100; None for unknown, which is neither good nor bad."""
+        return SCORES.get(self.finding.status)
+
+
+def configured() -> list[Probe]:
+    """The probes that settings.PROBES names."""
+    return [import_string(path)(**thresholds) for path, thresholds in settings.PROBES]
+
+
+def run(probes: Sequence[Probe], *, timeout: float, now: datetime) -> list[ProbeResult]:
+    """Runs all probes at once; ends within `timeout` seconds, whatever they do.
+
+    A probe that has not answered by then is an error of that probe. Its thread is left behind as a daemon: a socket
+    that never answers can't be interrupted, but it must not hold up the others or the end of the program.
+    """
+    deadline = time.monotonic() + timeout
+    slots: list[list[ProbeResult]] = [[] for _ in probes]
+    threads = [
+        threading.Thread(target=_run_one, args=(probe, now, slot), daemon=True, name=f"probe {probe.name}")
+        for probe, slot in zip(probes, slots, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [slot[0] if slot else _no_answer(probe, timeout, now) for probe, slot in zip(probes, slots, strict=True)]
+
+
+def system_score(results: Sequence[ProbeResult]) -> Decimal | None:
+    """The mean score of the probes that know; at most CRITICAL_CAP while a critical one fails; None if none knows."""
+    scores = [result.score for result in results if result.score is not None]
+    if not scores:
+        return None
+    mean = (sum(scores, Decimal(0)) / len(scores)).quantize(Decimal("0.01"))
+    if any(result.critical and result.finding.status == HealthStatus.ERROR for result in results):
+        return min(mean, CRITICAL_CAP)
+    return mean
+
+
+def worst_status(results: Sequence[ProbeResult]) -> HealthStatus:
+    """Error before warning before unknown before healthy; unknown where nothing was probed."""
+    found = {result.finding.status for result in results}
+    for status in (HealthStatus.ERROR, HealthStatus.WARNING, HealthStatus.UNKNOWN):
+        if status in found:
+            return status
+    return HealthStatus.HEALTHY if found else HealthStatus.UNKNOWN
+
+
+def record(results: Sequence[ProbeResult]) -> int:
+    """Stores one SystemHealth row for each result; returns how many. Raises DatabaseError where that can't be done.
+
+    Unknown has no score: such a row is stored with 0 and its status says that the figure is none.
+    """
+    rows = [
+        SystemHealth(
+            component_name=result.name,
+            health_score=result.score if result.score is not None else Decimal(0),
+            status=result.finding.status,
+            timestamp=result.at,
+            response_ms=result.response_ms,
+            metrics=result.finding.metrics,
+            metadata={"message": result.finding.message, "remedy": result.finding.remedy, "critical": result.critical},
+        )
+        for result in results
+    ]
+    with transaction.atomic(using=database_of("monitoring")):
+        SystemHealth.objects.bulk_create(rows)
+    return len(rows)
+
+
+class SharedRun:
+    """One probe run at a time, its results shared by everybody who asks within `max_age` seconds.
+
+    Probing anew for every request of a load balancer exhausts the connection pool as soon as one database hangs.
+    """
+
+    def __init__(self, max_age: float) -> None:
+        self._max_age = max_age
+        self._lock = threading.Lock()
+        self._results: dict[tuple[str, ...], tuple[float, list[ProbeResult]]] = {}
+
+    def results(self, probes: Sequence[Probe], *, timeout: float) -> list[ProbeResult]:
+        key = tuple(probe.name for probe in probes)
+        with self._lock:
+            at, results = self._results.get(key, (float("-inf"), []))
+            if time.monotonic() - at > self._max_age:
+                results = run(probes, timeout=timeout, now=datetime.now(UTC))
+                self._results[key] = (time.monotonic(), results)
+            return results
+
+
+def _run_one(probe: Probe, now: datetime, slot: list[ProbeResult]) -> None:
+    started = time.perf_counter()
+    try:
+        finding = probe.run()
+    except Exception as error:  # the program's edge for a probe: its crash is its own error, never "healthy"
+        logger.exception("probe %s failed", probe.name)
+        finding = Finding(
+            status=HealthStatus.ERROR,
+            message=f"The probe itself failed: {type(error).__name__}: {error}",
+            remedy="Read the log for the trace.",
+        )
+    finally:
+        # A connection left open in a finished thread is lost to the pool.
+        connections.close_all()
+    elapsed = (time.perf_counter() - started) * 1000
+    slot.append(
+        ProbeResult(name=probe.name, critical=probe.critical, finding=finding, at=now, response_ms=round(elapsed, 3))
+    )
+
+
+def _no_answer(probe: Probe, timeout: float, now: datetime) -> ProbeResult:
+    finding = Finding(
+        status=HealthStatus.ERROR,
+        message=f"No answer within {timeout:g} s.",
+        remedy="Check that the host is up and that no firewall swallows its packets.",
+    )
+    return ProbeResult(name=probe.name, critical=probe.critical, finding=finding, at=now, response_ms=None)

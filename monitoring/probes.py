@@ -1,0 +1,214 @@
+"""The probes of databases, disk and market data. Each is one small class with one run()."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from django.apps import apps
+from django.db import DatabaseError, connections
+
+from emo_site.db.health import look_at, unapplied_migrations
+from emo_site.db.routers import apps_of
+from emo_site.db.timescale.capabilities import look_up
+from emo_site.db.timescale.hypertables import existing, expected
+from monitoring.choices import HealthStatus
+from monitoring.health import Finding
+from monitoring.models import MarketEvent, SystemHealth
+
+HYPERTABLES = frozenset({MarketEvent._meta.db_table, SystemHealth._meta.db_table})
+
+
+def _unreachable(alias: str, error: Exception) -> Finding:
+    # The driver's text names host, port and user, never the password.
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+    return Finding(
+        status=HealthStatus.ERROR,
+        message=f"Can't be used: {reason}",
+        remedy=f"Check that the server of database {alias!r} runs, and its URL, user and password.",
+        metrics={"error": type(error).__name__},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseProbe:
+    """Connects, asks SELECT 1, and looks at role, latency and lag."""
+
+    alias: str
+    warn_latency_ms: float = 250
+    warn_lag_seconds: float = 10
+
+    @property
+    def name(self) -> str:
+        return f"database:{self.alias}"
+
+    @property
+    def critical(self) -> bool:
+        return not self.alias.startswith("replica")
+
+    def run(self) -> Finding:
+        try:
+            facts = look_at(self.alias)
+        except DatabaseError as error:
+            return _unreachable(self.alias, error)
+        metrics = {
+            "engine": facts.engine,
+            "version": facts.version,
+            "role": facts.role,
+            "latency_ms": facts.latency_ms,
+            "connect_ms": facts.connect_ms,
+            "lag_seconds": facts.lag_seconds,
+        }
+        if facts.role == "standby" and self.critical:
+            return Finding(
+                status=HealthStatus.ERROR,
+                message="The server is a standby: it takes no writes.",
+                remedy="Promote it, or name the primary in the URL with target_session_attrs=read-write.",
+                metrics=metrics,
+            )
+        if facts.lag_seconds is not None and facts.lag_seconds > self.warn_lag_seconds:
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"Replication lag is {facts.lag_seconds:.0f} s (limit {self.warn_lag_seconds:g} s).",
+                remedy="Check the network and the load between primary and standby.",
+                metrics=metrics,
+            )
+        if facts.latency_ms > self.warn_latency_ms:
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"SELECT 1 took {facts.latency_ms:.0f} ms (limit {self.warn_latency_ms:g} ms).",
+                remedy="Look for long transactions and a busy disk on the server.",
+                metrics=metrics,
+            )
+        return Finding(
+            status=HealthStatus.HEALTHY,
+            message=f"{facts.engine} {facts.version}, {facts.role}, SELECT 1 in {facts.latency_ms:.1f} ms",
+            metrics=metrics,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationsProbe:
+    """Are the migrations of the apps in this database applied?"""
+
+    alias: str
+
+    @property
+    def name(self) -> str:
+        return f"migrations:{self.alias}"
+
+    critical = True
+
+    def run(self) -> Finding:
+        try:
+            missing = unapplied_migrations(self.alias)
+        except DatabaseError as error:
+            return _unreachable(self.alias, error)
+        if missing:
+            return Finding(
+                status=HealthStatus.ERROR,
+                message=f"{len(missing)} not applied: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
+                remedy=f"Run manage.py migrate --database {self.alias}.",
+                metrics={"unapplied": len(missing)},
+            )
+        return Finding(status=HealthStatus.HEALTHY, message="up to date", metrics={"unapplied": 0})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypertablesProbe:
+    """Are the time series hypertables, where the server has TimescaleDB?"""
+
+    alias: str
+    critical = False
+
+    @property
+    def name(self) -> str:
+        return f"hypertables:{self.alias}"
+
+    def run(self) -> Finding:
+        if not apps_of(self.alias, [apps.get_app_config("monitoring").label]):
+            return Finding(status=HealthStatus.HEALTHY, message="no time series in this database")
+        try:
+            connection = connections[self.alias]
+            capabilities, found = look_up(connection), existing(connection)
+        except DatabaseError as error:
+            return _unreachable(self.alias, error)
+        metrics = {"timescaledb": capabilities.installed, "licence": capabilities.licence, "hypertables": sorted(found)}
+        missing = sorted(HYPERTABLES - found)
+        if not expected(capabilities):
+            return Finding(
+                status=HealthStatus.HEALTHY, message="ordinary tables: the server has no TimescaleDB", metrics=metrics
+            )
+        if missing:
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"Ordinary tables on a server with TimescaleDB: {', '.join(missing)}",
+                remedy=f"Run manage.py sync_hypertables --database {self.alias}.",
+                metrics=metrics,
+            )
+        return Finding(
+            status=HealthStatus.HEALTHY,
+            message=f"{', '.join(sorted(HYPERTABLES))} (TimescaleDB {capabilities.installed}, {capabilities.licence})",
+            metrics=metrics,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskProbe:
+    """Free space where the desk keeps its files."""
+
+    path: str
+    warn_free_percent: float = 15
+    error_free_percent: float = 5
+    name = "disk"
+    critical = False
+
+    def run(self) -> Finding:
+        place = Path(self.path)
+        while not place.exists():
+            place = place.parent
+        usage = psutil.disk_usage(str(place))
+        free = 100 * usage.free / usage.total
+        metrics = {"free_bytes": usage.free, "total_bytes": usage.total, "free_percent": round(free, 2)}
+        message = f"{free:.1f} % free ({usage.free / 2**30:.1f} GiB)"
+        remedy = f"Free space below {place}, or move the desk's data folder."
+        if free < self.error_free_percent:
+            return Finding(status=HealthStatus.ERROR, message=message, remedy=remedy, metrics=metrics)
+        if free < self.warn_free_percent:
+            return Finding(status=HealthStatus.WARNING, message=message, remedy=remedy, metrics=metrics)
+        return Finding(status=HealthStatus.HEALTHY, message=message, metrics=metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketDataProbe:
+    """How old is the newest market event?"""
+
+    # Over a long weekend without trading the last event is up to four days old.
+    warn_age_hours: float = 96
+    name = "market data"
+    critical = False
+
+    def run(self) -> Finding:
+        try:
+            newest = MarketEvent.objects.newest()
+        except DatabaseError as error:
+            return _unreachable("timeseries or default", error)
+        if newest is None:
+            return Finding(
+                status=HealthStatus.UNKNOWN,
+                message="no market event on record",
+                remedy="Import or ingest market data: rules that need a price block until then.",
+            )
+        hours = (datetime.now(UTC) - newest.timestamp).total_seconds() / 3600
+        metrics = {"age_hours": round(hours, 3), "newest": newest.timestamp.isoformat()}
+        message = f"the newest event is {hours:.1f} h old"
+        if hours > self.warn_age_hours:
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"{message} (limit {self.warn_age_hours:g} h)",
+                remedy="Check the bot's market data feed.",
+                metrics=metrics,
+            )
+        return Finding(status=HealthStatus.HEALTHY, message=message, metrics=metrics)

@@ -1,0 +1,109 @@
+"""The words an order is described with, and the one table of legal status changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from django.db import models
+
+
+class OrderStatus(models.TextChoices):
+    DRAFT = "draft", "draft"
+    BLOCKED = "blocked", "blocked"
+    PENDING_REVIEW = "pending_review", "pending review"
+    APPROVED = "approved", "approved"
+    REJECTED = "rejected", "rejected"
+    SUBMITTED = "submitted", "submitted"
+    PARTIALLY_FILLED = "partially_filled", "partially filled"
+    EXECUTED = "executed", "executed"
+    CANCELLED = "cancelled", "cancelled"
+    EXPIRED = "expired", "expired"
+    BROKER_REJECTED = "broker_rejected", "broker rejected"
+
+
+_S = OrderStatus
+
+# What each status may become. A late fill is booked on a cancelled or expired order, never dropped.
+TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = MappingProxyType(
+    {
+        _S.DRAFT: frozenset({_S.PENDING_REVIEW, _S.BLOCKED, _S.CANCELLED, _S.EXPIRED}),
+        _S.BLOCKED: frozenset({_S.PENDING_REVIEW, _S.CANCELLED, _S.EXPIRED}),
+        _S.PENDING_REVIEW: frozenset({_S.APPROVED, _S.REJECTED, _S.CANCELLED, _S.EXPIRED, _S.BLOCKED}),
+        _S.APPROVED: frozenset({_S.SUBMITTED, _S.CANCELLED, _S.EXPIRED, _S.PENDING_REVIEW}),
+        _S.REJECTED: frozenset(),
+        _S.SUBMITTED: frozenset({_S.PARTIALLY_FILLED, _S.EXECUTED, _S.CANCELLED, _S.EXPIRED, _S.BROKER_REJECTED}),
+        _S.PARTIALLY_FILLED: frozenset({_S.PARTIALLY_FILLED, _S.EXECUTED, _S.CANCELLED, _S.EXPIRED}),
+        _S.EXECUTED: frozenset(),
+        _S.CANCELLED: frozenset({_S.PARTIALLY_FILLED, _S.EXECUTED}),
+        _S.EXPIRED: frozenset({_S.PARTIALLY_FILLED, _S.EXECUTED}),
+        _S.BROKER_REJECTED: frozenset(),
+    }
+)
+
+OPEN = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW, _S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED})
+TERMINAL = frozenset(OrderStatus) - OPEN
+
+# An order in one of these was approved; the database holds its reviewer.
+REVIEWED = frozenset({_S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED, _S.EXECUTED, _S.BROKER_REJECTED})
+
+# The four words of the bot's old review report.
+ACTIVE_GROUP = frozenset({_S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED})
+PENDING_GROUP = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW})
+EXECUTED_GROUP = frozenset({_S.EXECUTED})
+CANCELLED_GROUP = frozenset({_S.CANCELLED, _S.EXPIRED, _S.REJECTED, _S.BROKER_REJECTED})
+
+# A fill may reach an order in one of these (EXECUTED: an overfill, booked and flagged).
+FILLABLE = frozenset({_S.SUBMITTED, _S.PARTIALLY_FILLED, _S.EXECUTED, _S.CANCELLED, _S.EXPIRED})
+
+
+class Side(models.TextChoices):
+    BUY = "buy", "buy"
+    SELL = "sell", "sell"
+    # FIX 4.4 Side(54)=B: the legs say which side each is.
+    AS_DEFINED = "as_defined", "as defined by legs"
+
+
+class OrderType(models.TextChoices):
+    MARKET = "market", "market"
+    LIMIT = "limit", "limit"
+    STOP = "stop", "stop"
+    STOP_LIMIT = "stop_limit", "stop limit"
+
+
+NEEDS_PRICE = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+NEEDS_STOP_PRICE = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+
+
+class TimeInForce(models.TextChoices):
+    DAY = "day", "day"
+    GTC = "gtc", "good till cancelled"
+    GTD = "gtd", "good till date"
+    IOC = "ioc", "immediate or cancel"
+    FOK = "fok", "fill or kill"
+
+
+class Instrument(models.TextChoices):
+    CALL = "call", "call"
+    PUT = "put", "put"
+    STOCK = "stock", "stock"
+
+
+class LegAction(models.TextChoices):
+    BUY = "buy", "buy"
+    SELL = "sell", "sell"
+
+
+class EventKind(models.TextChoices):
+    """What happened to an order; each leaves one row in order_events."""
+
+    STAGED = "staged", "staged"
+    IMPORTED = "imported", "imported history"
+    APPROVED = "approved", "approved"
+    REJECTED = "rejected", "rejected"
+    RETURNED = "returned", "returned to review"
+    SUBMITTED = "submitted", "submitted"
+    FILLED = "filled", "fill recorded"
+    CANCELLED = "cancelled", "cancelled"
+    EXPIRED = "expired", "expired"
+    BROKER_REJECTED = "broker_rejected", "broker rejected"

@@ -1,0 +1,289 @@
+"""Orders, their legs, what happened to them, and their fills. Only orders/workflow.py writes these tables."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from emo_site.db.fields import EnvironmentField, TimeOrderedUUIDField
+from orders.choices import (
+    NEEDS_PRICE,
+    NEEDS_STOP_PRICE,
+    REVIEWED,
+    EventKind,
+    Instrument,
+    LegAction,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from orders.querysets import StagedOrderQuerySet
+
+
+def new_client_order_id() -> str:
+    """An id for an order whose source gave it none."""
+    return f"desk-{uuid.uuid4().hex}"
+
+
+def _price(**options: Any) -> models.DecimalField[Any, Any]:
+    return models.DecimalField(max_digits=18, decimal_places=6, **options)
+
+
+def _quantity(**options: Any) -> models.DecimalField[Any, Any]:
+    return models.DecimalField(max_digits=20, decimal_places=8, **options)
+
+
+def _score() -> models.DecimalField[Any, Any]:
+    return models.DecimalField(max_digits=5, decimal_places=2, null=True, blank=True)
+
+
+def _one_of(name: str, choices: type[models.TextChoices]) -> Q:
+    return Q(**{f"{name}__in": sorted(choices.values)})
+
+
+def _in_range(name: str, low: Decimal | int, high: Decimal | int) -> Q:
+    return Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": low, f"{name}__lte": high})
+
+
+class StagedOrder(models.Model):
+    """An order the bot wants to send, from staging to its end."""
+
+    id = TimeOrderedUUIDField("created_at")
+    symbol = models.CharField(max_length=32)
+    side = models.CharField(max_length=10, choices=Side.choices)
+    order_type = models.CharField(max_length=10, choices=OrderType.choices)
+    quantity = _quantity()
+    price = _price(null=True, blank=True)
+    stop_price = _price(null=True, blank=True)
+    time_in_force = models.CharField(max_length=3, choices=TimeInForce.choices, default=TimeInForce.DAY)
+    status = models.CharField(max_length=16, choices=OrderStatus.choices, default=OrderStatus.DRAFT)
+    strategy = models.CharField(max_length=64, blank=True)
+    confidence = models.DecimalField(max_digits=5, decimal_places=4, null=True, blank=True)
+
+    environment = EnvironmentField()
+    source = models.CharField(max_length=64, blank=True)
+    source_file = models.CharField(max_length=255, blank=True)
+    checksum = models.CharField(max_length=64, blank=True)
+    client_order_id = models.CharField(max_length=128, default=new_client_order_id)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="staged_orders")
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="reviewed_orders"
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    review_notes = models.TextField(blank=True)
+
+    risk_score = _score()
+    compliance_score = _score()
+    performance_score = _score()
+    workflow_state = models.JSONField(default=dict, blank=True)
+    """The last assessment: contributions of every rule, what the rules saw, and the policy's version."""
+
+    # Facts computed once, when written, so that queues and reports only add up columns.
+    notional = models.DecimalField(max_digits=22, decimal_places=6, null=True, blank=True)
+    filled_quantity = _quantity(default=Decimal(0))
+    average_fill_price = _price(null=True, blank=True)
+    event_count = models.PositiveIntegerField(default=0)
+
+    objects = StagedOrderQuerySet.as_manager()
+
+    class Meta:
+        db_table = "staged_orders"
+        ordering = ("-created_at", "-id")
+        verbose_name = "order"
+        permissions = (
+            ("review_stagedorder", "Can approve and reject orders"),
+            ("cancel_stagedorder", "Can cancel orders"),
+            ("submit_stagedorder", "Can hand approved orders to the broker"),
+            ("execute_stagedorder", "Can record fills and the broker's refusals"),
+        )
+        constraints = (
+            models.CheckConstraint(name="staged_orders_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="staged_orders_price_required",
+                condition=~Q(order_type__in=sorted(NEEDS_PRICE)) | Q(price__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="staged_orders_stop_price_required",
+                condition=~Q(order_type__in=sorted(NEEDS_STOP_PRICE)) | Q(stop_price__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="staged_orders_gtd_has_date", condition=~Q(time_in_force="gtd") | Q(expires_at__isnull=False)
+            ),
+            models.CheckConstraint(name="staged_orders_status_known", condition=_one_of("status", OrderStatus)),
+            models.CheckConstraint(name="staged_orders_side_known", condition=_one_of("side", Side)),
+            models.CheckConstraint(name="staged_orders_type_known", condition=_one_of("order_type", OrderType)),
+            models.CheckConstraint(
+                name="staged_orders_time_in_force_known", condition=_one_of("time_in_force", TimeInForce)
+            ),
+            models.CheckConstraint(name="staged_orders_risk_score_range", condition=_in_range("risk_score", 0, 100)),
+            models.CheckConstraint(
+                name="staged_orders_compliance_score_range", condition=_in_range("compliance_score", 0, 100)
+            ),
+            models.CheckConstraint(
+                name="staged_orders_performance_score_range", condition=_in_range("performance_score", 0, 100)
+            ),
+            models.CheckConstraint(name="staged_orders_confidence_range", condition=_in_range("confidence", 0, 1)),
+            models.CheckConstraint(
+                name="staged_orders_four_eyes",
+                condition=Q(reviewed_by__isnull=True) | ~Q(reviewed_by=F("created_by")),
+            ),
+            models.CheckConstraint(
+                name="staged_orders_approved_by_someone",
+                condition=~Q(status__in=sorted(REVIEWED)) | Q(reviewed_by__isnull=False, reviewed_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="staged_orders_rejected_with_reason",
+                condition=~Q(status="rejected") | (Q(reviewed_by__isnull=False) & ~Q(review_notes="")),
+            ),
+            models.CheckConstraint(name="staged_orders_filled_not_negative", condition=Q(filled_quantity__gte=0)),
+            models.UniqueConstraint(
+                name="staged_orders_client_order_id_unique", fields=("environment", "client_order_id")
+            ),
+        )
+        indexes = (
+            # The review queue and every list filtered by status, oldest or newest first.
+            models.Index(name="staged_orders_status_created", fields=("status", "created_at")),
+            # The admin's default order, its date filter and "recent orders".
+            models.Index(name="staged_orders_created", fields=("created_at", "id")),
+            # Lists filtered by strategy or by symbol.
+            models.Index(name="staged_orders_strategy", fields=("strategy", "created_at")),
+            models.Index(name="staged_orders_symbol", fields=("symbol", "created_at")),
+            # expire_orders: few orders have a date.
+            models.Index(
+                name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_side_display()} {self.quantity.normalize():f} {self.symbol} ({self.get_status_display()})"
+
+    @property
+    def leaves_quantity(self) -> Decimal:
+        """What is still to be filled."""
+        return max(Decimal(0), self.quantity - self.filled_quantity)
+
+    @property
+    def overfill(self) -> Decimal:
+        return max(Decimal(0), self.filled_quantity - self.quantity)
+
+
+class OrderLeg(models.Model):
+    """One leg of a combination; quantity in contracts or shares, the action says the side."""
+
+    order = models.ForeignKey(StagedOrder, models.PROTECT, related_name="legs")
+    position = models.PositiveSmallIntegerField()
+    action = models.CharField(max_length=4, choices=LegAction.choices)
+    instrument = models.CharField(max_length=5, choices=Instrument.choices)
+    symbol = models.CharField(max_length=32)
+    strike = _price(null=True, blank=True)
+    expiry = models.DateField(null=True, blank=True)
+    quantity = _quantity()
+    multiplier = models.PositiveIntegerField(default=100)
+
+    class Meta:
+        db_table = "order_legs"
+        ordering = ("order", "position")
+        verbose_name = "leg"
+        constraints = (
+            models.UniqueConstraint(name="order_legs_position_unique", fields=("order", "position")),
+            models.CheckConstraint(name="order_legs_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(name="order_legs_multiplier_positive", condition=Q(multiplier__gt=0)),
+            models.CheckConstraint(name="order_legs_action_known", condition=_one_of("action", LegAction)),
+            models.CheckConstraint(name="order_legs_instrument_known", condition=_one_of("instrument", Instrument)),
+            models.CheckConstraint(
+                name="order_legs_strike_of_options",
+                condition=Q(instrument="stock", strike__isnull=True, expiry__isnull=True)
+                | (~Q(instrument="stock") & Q(strike__gt=0)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        what = self.symbol if self.strike is None else f"{self.symbol} {self.strike.normalize():f} {self.instrument}"
+        return f"{self.action} {self.quantity.normalize():f} {what}"
+
+
+class OrderEvent(models.Model):
+    """The audit trail: one row for each thing that happened to an order. The database refuses UPDATE and DELETE."""
+
+    id = TimeOrderedUUIDField("at")
+    order = models.ForeignKey(StagedOrder, models.PROTECT, related_name="events")
+    sequence = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=16, choices=EventKind.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    actor_name = models.CharField(max_length=150)
+    """The user name at that time, or what acted where no person did ("expire_orders")."""
+    from_status = models.CharField(max_length=16, blank=True)
+    to_status = models.CharField(max_length=16, choices=OrderStatus.choices)
+    reason = models.TextField(blank=True)
+    seen = models.JSONField(default=dict, blank=True)
+    """What the actor saw: scores, violations, the policy's version, the fill."""
+
+    class Meta:
+        db_table = "order_events"
+        ordering = ("order", "sequence")
+        verbose_name = "order event"
+        constraints = (
+            models.UniqueConstraint(name="order_events_sequence_unique", fields=("order", "sequence")),
+            models.CheckConstraint(name="order_events_kind_known", condition=_one_of("kind", EventKind)),
+            models.CheckConstraint(name="order_events_status_known", condition=_one_of("to_status", OrderStatus)),
+        )
+        indexes = (
+            # "Recent activity" on the institutional report and the auditor's list.
+            models.Index(name="order_events_at", fields=("at", "id")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.sequence}. {self.kind} by {self.actor_name} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class ExecutedOrder(models.Model):
+    """One fill."""
+
+    id = TimeOrderedUUIDField("execution_timestamp")
+    staged_order = models.ForeignKey(StagedOrder, models.PROTECT, related_name="executions")
+    leg = models.ForeignKey(OrderLeg, models.PROTECT, null=True, blank=True, related_name="executions")
+    execution_id = models.CharField(max_length=128)
+    symbol = models.CharField(max_length=32)
+    side = models.CharField(max_length=10, choices=Side.choices)
+    execution_price = _price()
+    execution_quantity = _quantity()
+    execution_timestamp = models.DateTimeField()
+    fees = _price(default=Decimal(0))
+    venue = models.CharField(max_length=64, blank=True)
+    broker_order_id = models.CharField(max_length=128, blank=True)
+    environment = EnvironmentField()
+    performance_metrics = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "executed_orders"
+        ordering = ("-execution_timestamp", "-id")
+        verbose_name = "fill"
+        constraints = (
+            models.UniqueConstraint(name="executed_orders_execution_id_unique", fields=("execution_id",)),
+            models.CheckConstraint(name="executed_orders_quantity_positive", condition=Q(execution_quantity__gt=0)),
+            models.CheckConstraint(name="executed_orders_side_known", condition=_one_of("side", Side)),
+            models.CheckConstraint(name="executed_orders_execution_id_given", condition=~Q(execution_id="")),
+        )
+        indexes = (
+            # Newest fills first, and fills of a period.
+            models.Index(name="executed_orders_timestamp", fields=("execution_timestamp", "id")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.execution_quantity.normalize():f} {self.symbol} at {self.execution_price.normalize():f}"

@@ -1,0 +1,48 @@
+"""Named questions about orders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import Avg, Count, Max, Q, Sum
+
+from orders.choices import OPEN, OrderStatus
+
+if TYPE_CHECKING:
+    from orders.models import StagedOrder
+
+
+class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
+    def open(self) -> StagedOrderQuerySet:
+        return self.filter(status__in=OPEN)
+
+    def waiting_for_review(self) -> StagedOrderQuerySet:
+        """Orders a person must decide, oldest first."""
+        return self.filter(status=OrderStatus.PENDING_REVIEW).order_by("created_at")
+
+    def overdue(self, now: Any) -> StagedOrderQuerySet:
+        """Open orders whose own time has ended."""
+        return self.open().filter(expires_at__lte=now)
+
+    def with_people(self) -> StagedOrderQuerySet:
+        return self.select_related("created_by", "reviewed_by")
+
+    def counted_by_status(self) -> dict[str, int]:
+        rows = self.order_by().values("status").annotate(n=Count("pk"))
+        return {row["status"]: row["n"] for row in rows}
+
+    def figures(self) -> dict[str, Any]:
+        """Value (orders whose notional is known), mean scores and their numbers of observations: one query."""
+        return self.aggregate(
+            total_value=Sum("notional"),
+            largest_order_value=Max("notional"),
+            n_valued=Count("notional"),
+            risk_score=Avg("risk_score"),
+            n_risk=Count("risk_score"),
+            compliance_score=Avg("compliance_score"),
+            n_compliance=Count("compliance_score"),
+            performance_score=Avg("performance_score"),
+            n_performance=Count("performance_score"),
+            n_blocked=Count("pk", filter=Q(status=OrderStatus.BLOCKED)),
+        )

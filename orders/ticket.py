@@ -1,0 +1,199 @@
+"""The order ticket: an order as values, before it is a row. Pure; a ticket that exists is well-formed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from math import gcd
+from typing import Any
+
+from orders.choices import NEEDS_PRICE, NEEDS_STOP_PRICE, Instrument, LegAction, OrderType, Side, TimeInForce
+from orders.options import InvalidOptionSymbol, Leg, OptionSymbol, parse_osi
+
+MAX_SYMBOL_LENGTH = 32
+# The largest figures the tables hold; a number beyond them is a mistake, not an order.
+MAX_QUANTITY = Decimal(10) ** 10
+MAX_PRICE = Decimal(10) ** 10
+STOCK_MULTIPLIER = 1
+OPTION_MULTIPLIER = 100
+QUANTITY_STEP = Decimal("1e-8")
+PRICE_STEP = Decimal("1e-6")
+
+
+class InvalidTicket(ValueError):
+    """A field of a ticket breaks a rule. The message names field, value and rule."""
+
+    def __init__(self, field_name: str, value: object, rule: str) -> None:
+        super().__init__(f"{field_name}={_shown(value)}: {rule}")
+        self.field_name, self.value, self.rule = field_name, value, rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """What an order's own source holds against it (a broken signature, the bot's gate): it blocks the order."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketLeg:
+    """One leg: quantity in contracts (or shares), positive; `action` says the side. Option legs have a strike."""
+
+    action: LegAction
+    instrument: Instrument
+    symbol: str
+    quantity: Decimal
+    strike: Decimal | None = None
+    expiry: date | None = None
+    multiplier: int = OPTION_MULTIPLIER
+
+    def __post_init__(self) -> None:
+        _one_of("action", self.action, LegAction)
+        _one_of("instrument", self.instrument, Instrument)
+        _check_symbol("symbol", self.symbol)
+        _check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
+        if self.instrument == Instrument.STOCK:
+            if self.strike is not None or self.expiry is not None:
+                raise InvalidTicket("strike", self.strike, "stock has neither strike nor expiry")
+        elif self.strike is None:
+            raise InvalidTicket("strike", None, f"a {self.instrument} leg needs a strike")
+        else:
+            _check_number("strike", self.strike, low=PRICE_STEP, high=MAX_PRICE, step=PRICE_STEP)
+        if self.multiplier < 1 or self.multiplier > 1_000_000:
+            raise InvalidTicket("multiplier", self.multiplier, "must be from 1 to 1000000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """An order to stage. `quantity` counts shares, contracts, or whole combinations where there are legs.
+
+    `price` is the limit price per unit; of a combination it is the net price, positive for a debit and negative for a
+    credit. `missing` names the fields that the source did not state and that were filled with a default. Raises
+    InvalidTicket.
+    """
+
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    strategy: str = ""
+    confidence: Decimal | None = None
+    expires_at: datetime | None = None
+    client_order_id: str = ""
+    source: str = ""
+    source_file: str = ""
+    checksum: str = ""
+    legs: tuple[TicketLeg, ...] = ()
+    missing: tuple[str, ...] = ()
+    objections: tuple[Objection, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_symbol("symbol", self.symbol)
+        _one_of("side", self.side, Side)
+        _one_of("order_type", self.order_type, OrderType)
+        _one_of("time_in_force", self.time_in_force, TimeInForce)
+        _check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
+        self._check_prices()
+        if (self.side == Side.AS_DEFINED) != bool(self.legs):
+            raise InvalidTicket("side", self.side, "is as_defined exactly where the order has legs")
+        if self.confidence is not None:
+            _check_number("confidence", self.confidence, low=Decimal(0), high=Decimal(1), step=Decimal("1e-4"))
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise InvalidTicket("expires_at", self.expires_at, "needs a time zone")
+        if self.time_in_force == TimeInForce.GTD and self.expires_at is None:
+            raise InvalidTicket("expires_at", None, "an order good till a date needs the date")
+        for name, limit in (("strategy", 64), ("client_order_id", 128), ("source", 64), ("source_file", 255)):
+            if len(getattr(self, name)) > limit:
+                raise InvalidTicket(name, getattr(self, name), f"has more than {limit} characters")
+
+    def _check_prices(self) -> None:
+        for name, needed in (("price", NEEDS_PRICE), ("stop_price", NEEDS_STOP_PRICE)):
+            value = getattr(self, name)
+            if value is None:
+                if self.order_type in needed:
+                    raise InvalidTicket(name, None, f"a {self.order_type} order needs it")
+                continue
+            # Only a combination can trade at zero or at a credit.
+            low = -MAX_PRICE if self.legs else PRICE_STEP
+            _check_number(name, value, low=low, high=MAX_PRICE, step=PRICE_STEP)
+
+    @cached_property
+    def option(self) -> OptionSymbol | None:
+        """The option that `symbol` itself names, None where it names an underlying."""
+        try:
+            return parse_osi(self.symbol)
+        except InvalidOptionSymbol:
+            return None
+
+    @property
+    def underlying(self) -> str:
+        return self.option.root if self.option else self.symbol
+
+    @property
+    def multiplier(self) -> int:
+        """How many units of the underlying one unit of the price stands for."""
+        if self.legs:
+            return max(leg.multiplier for leg in self.legs)
+        return OPTION_MULTIPLIER if self.option else STOCK_MULTIPLIER
+
+    @property
+    def expiries(self) -> list[date | None]:
+        """The expiry of each option in the order; None where one is not stated."""
+        if self.option:
+            return [self.option.expiry]
+        return [leg.expiry for leg in self.legs if leg.instrument != Instrument.STOCK]
+
+    def option_legs(self, unit_price: Decimal | None) -> list[Leg]:
+        """The order as signed legs; `unit_price` is what one unit costs (None: premium not counted)."""
+        price = unit_price or Decimal(0)
+        if not self.legs:
+            sign = -1 if self.side == Side.SELL else 1
+            right, strike = (self.option.right, self.option.strike) if self.option else ("S", None)
+            return [Leg(right, strike, sign * self.quantity, price, Decimal(self.multiplier))]
+        return [_signed(leg) for leg in self.legs]
+
+
+def combination_quantity(legs: Iterable[TicketLeg]) -> Decimal:
+    """How many whole combinations the legs make: the greatest common divisor of their quantities, at least 1."""
+    quantities = [leg.quantity for leg in legs]
+    if any(quantity != int(quantity) for quantity in quantities):
+        return Decimal(1)
+    return Decimal(max(1, gcd(*(int(quantity) for quantity in quantities))))
+
+
+def _signed(leg: TicketLeg) -> Leg:
+    sign = -1 if leg.action == LegAction.SELL else 1
+    right = {Instrument.CALL: "C", Instrument.PUT: "P", Instrument.STOCK: "S"}[leg.instrument]
+    return Leg(right, leg.strike, sign * leg.quantity, multiplier=Decimal(leg.multiplier), expiry=leg.expiry)
+
+
+def _one_of(name: str, value: object, allowed: Any) -> None:
+    if value not in allowed.values:
+        raise InvalidTicket(name, value, f"must be one of {', '.join(allowed.values)}")
+
+
+def _check_symbol(name: str, value: str) -> None:
+    if not value or value != value.strip() or len(value) > MAX_SYMBOL_LENGTH or not value.isprintable():
+        raise InvalidTicket(name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them")
+
+
+def _check_number(name: str, value: Decimal, *, low: Decimal, high: Decimal, step: Decimal) -> None:
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise InvalidTicket(name, value, "must be a finite decimal number")
+    if not low <= value <= high:
+        raise InvalidTicket(name, value, f"must be from {low.normalize():f} to {high.normalize():f}")
+    if value != value.quantize(step):
+        raise InvalidTicket(name, value, f"must be a multiple of {step.normalize():f}")
+
+
+def _shown(value: object) -> str:
+    text = str(value) if isinstance(value, Decimal | None) else repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"

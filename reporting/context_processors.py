@@ -1,0 +1,4 @@
+"""What every page shows."""
+
+def desk(request):
+    return {}
