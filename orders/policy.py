@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
@@ -40,7 +40,7 @@ class Policy:
     allow_undefined_risk: bool = False
     restricted_symbols: frozenset[str] = frozenset()
     permitted_symbols: frozenset[str] = frozenset()
-    strategies: Mapping[str, StrategyLimits] = MappingProxyType({})
+    strategies: Mapping[str, StrategyLimits] = field(default_factory=lambda: MappingProxyType({}))
     not_evaluated: tuple[str, ...] = ()
     """Limits the document sets that no rule of this version of the desk holds an order against."""
 

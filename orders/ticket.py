@@ -55,14 +55,14 @@ class TicketLeg:
         _one_of("action", self.action, LegAction)
         _one_of("instrument", self.instrument, Instrument)
         _check_symbol("symbol", self.symbol)
-        _check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
+        check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
         if self.instrument == Instrument.STOCK:
             if self.strike is not None or self.expiry is not None:
                 raise InvalidTicket("strike", self.strike, "stock has neither strike nor expiry")
         elif self.strike is None:
             raise InvalidTicket("strike", None, f"a {self.instrument} leg needs a strike")
         else:
-            _check_number("strike", self.strike, low=PRICE_STEP, high=MAX_PRICE, step=PRICE_STEP)
+            check_number("strike", self.strike, low=PRICE_STEP, high=MAX_PRICE, step=PRICE_STEP)
         if self.multiplier < 1 or self.multiplier > 1_000_000:
             raise InvalidTicket("multiplier", self.multiplier, "must be from 1 to 1000000")
 
@@ -100,12 +100,12 @@ class Ticket:
         _one_of("side", self.side, Side)
         _one_of("order_type", self.order_type, OrderType)
         _one_of("time_in_force", self.time_in_force, TimeInForce)
-        _check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
+        check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
         self._check_prices()
         if (self.side == Side.AS_DEFINED) != bool(self.legs):
             raise InvalidTicket("side", self.side, "is as_defined exactly where the order has legs")
         if self.confidence is not None:
-            _check_number("confidence", self.confidence, low=Decimal(0), high=Decimal(1), step=Decimal("1e-4"))
+            check_number("confidence", self.confidence, low=Decimal(0), high=Decimal(1), step=Decimal("1e-4"))
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             raise InvalidTicket("expires_at", self.expires_at, "needs a time zone")
         if self.time_in_force == TimeInForce.GTD and self.expires_at is None:
@@ -123,7 +123,7 @@ class Ticket:
                 continue
             # Only a combination can trade at zero or at a credit.
             low = -MAX_PRICE if self.legs else PRICE_STEP
-            _check_number(name, value, low=low, high=MAX_PRICE, step=PRICE_STEP)
+            check_number(name, value, low=low, high=MAX_PRICE, step=PRICE_STEP)
 
     @cached_property
     def option(self) -> OptionSymbol | None:
@@ -185,7 +185,7 @@ def _check_symbol(name: str, value: str) -> None:
         raise InvalidTicket(name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them")
 
 
-def _check_number(name: str, value: Decimal, *, low: Decimal, high: Decimal, step: Decimal) -> None:
+def check_number(name: str, value: Decimal, *, low: Decimal, high: Decimal, step: Decimal) -> None:
     if not isinstance(value, Decimal) or not value.is_finite():
         raise InvalidTicket(name, value, "must be a finite decimal number")
     if not low <= value <= high:

@@ -169,7 +169,7 @@ def run_backend(name: str, pytest_arguments: Sequence[str]) -> Outcome:
             status = _run_pytest([*command, f"--junitxml={junit}"], environment(os.environ, name, settings))
             return Outcome(name, server, status, read_counts(junit), time.monotonic() - started_at)
     except servers.Unavailable as error:
-        return Outcome(name, missing=str(error))
+        return Outcome(name, missing=" ".join(str(error).split()))
 
 
 def _run_pytest(command: Sequence[str], env: Mapping[str, str]) -> int:
