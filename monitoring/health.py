@@ -98,12 +98,12 @@ def system_score(results: Sequence[ProbeResult]) -> Decimal | None:
 
 
 def worst_status(results: Sequence[ProbeResult]) -> HealthStatus:
-    """Error before warning before unknown before healthy; unknown where nothing was probed."""
+    """Error before warning before healthy; unknown where no probe knows. One unknown does not hide what others know."""
     found = {result.finding.status for result in results}
-    for status in (HealthStatus.ERROR, HealthStatus.WARNING, HealthStatus.UNKNOWN):
+    for status in (HealthStatus.ERROR, HealthStatus.WARNING, HealthStatus.HEALTHY):
         if status in found:
             return status
-    return HealthStatus.HEALTHY if found else HealthStatus.UNKNOWN
+    return HealthStatus.UNKNOWN
 
 
 def record(results: Sequence[ProbeResult]) -> int:

@@ -1,3 +1,12 @@
+"""Where load balancers ask."""
+
 from django.urls import path
-app_name="monitoring"
-urlpatterns=[]
+
+from monitoring import views
+
+app_name = "monitoring"
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+]

@@ -93,6 +93,8 @@ class StagedOrder(models.Model):
 
     # Facts computed once, when written, so that queues and reports only add up columns.
     notional = models.DecimalField(max_digits=22, decimal_places=6, null=True, blank=True)
+    violations = models.CharField(max_length=512, blank=True)
+    """Rules that blocked or warned at the last assessment, worst first: "EXPIRY:block,ORDER_QUANTITY:warn"."""
     filled_quantity = _quantity(default=Decimal(0))
     average_fill_price = _price(null=True, blank=True)
     event_count = models.PositiveIntegerField(default=0)
@@ -174,6 +176,11 @@ class StagedOrder(models.Model):
     def leaves_quantity(self) -> Decimal:
         """What is still to be filled."""
         return max(Decimal(0), self.quantity - self.filled_quantity)
+
+    @property
+    def violation_codes(self) -> list[tuple[str, str]]:
+        """(code, severity) pairs, worst first."""
+        return [(code, severity) for code, _, severity in (item.partition(":") for item in self.violations.split(",") if item)]
 
     @property
     def overfill(self) -> Decimal:

@@ -12,6 +12,8 @@ from orders.choices import OPEN, OrderStatus
 if TYPE_CHECKING:
     from orders.models import StagedOrder
 
+DEMO_PREFIX = "demo-"
+
 
 class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
     def open(self) -> StagedOrderQuerySet:
@@ -20,6 +22,10 @@ class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
     def waiting_for_review(self) -> StagedOrderQuerySet:
         """Orders a person must decide, oldest first."""
         return self.filter(status=OrderStatus.PENDING_REVIEW).order_by("created_at")
+
+    def demo(self) -> StagedOrderQuerySet:
+        """Orders made by load_demo; every page says so while there are any."""
+        return self.filter(client_order_id__startswith=DEMO_PREFIX)
 
     def overdue(self, now: Any) -> StagedOrderQuerySet:
         """Open orders whose own time has ended."""

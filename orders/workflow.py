@@ -52,6 +52,13 @@ class Judgement:
     def blocks(self) -> tuple[Contribution, ...]:
         return (*self.risk.blocks, *self.compliance.blocks)
 
+    @property
+    def violations(self) -> str:
+        """The column of that name: "CODE:severity", blocks first."""
+        found = [*self.risk.violations, *self.compliance.violations]
+        found.sort(key=lambda item: item.severity != Severity.BLOCK)
+        return ",".join(dict.fromkeys(f"{item.code}:{item.severity}" for item in found))
+
     def as_json(self) -> dict[str, Any]:
         return {
             "policy_version": self.policy_version,
@@ -351,6 +358,7 @@ def _order(
         event_count=1,
         risk_score=judgement.risk.score,
         compliance_score=judgement.compliance.score,
+        violations=judgement.violations,
         workflow_state={
             # What the order's row has no column for, so that it can be judged again.
             "ticket": {
@@ -383,6 +391,7 @@ def _assessed(judgement: Judgement) -> dict[str, Any]:
     return {
         "risk_score": judgement.risk.score,
         "compliance_score": judgement.compliance.score,
+        "violations": judgement.violations,
         "assessment": judgement.as_json(),
     }
 

@@ -1,4 +1,24 @@
-"""What every page shows."""
+"""What the shell of every page shows: which desk this is, and whether demo data is in it."""
 
-def desk(request):
-    return {}
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from orders.models import StagedOrder
+
+
+def desk(request: HttpRequest) -> dict[str, Any]:
+    """`desk` is looked up only by templates that use it: an error page must not need the database."""
+    return {"desk": SimpleLazyObject(facts)}
+
+
+def facts() -> dict[str, Any]:
+    return {
+        "environment": settings.EMO_ENV,
+        "version": settings.EMO_VERSION,
+        "demo": StagedOrder.objects.demo().exists(),
+    }

@@ -1,0 +1,38 @@
+"""Answers for load balancers: no login, no secrets, no session."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from emo_site.db.routers import is_replica
+from monitoring.choices import HealthStatus
+from monitoring.health import SharedRun
+from monitoring.probes import DatabaseProbe, MigrationsProbe
+
+READY_TIMEOUT_SECONDS = 2.0
+_shared = SharedRun(max_age=1.0)
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 while this process answers at all."""
+    return JsonResponse({"status": "alive"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 while every database but the replicas can be used and is migrated; else 503, naming which can't."""
+    aliases = [alias for alias in settings.DATABASES if not is_replica(alias)]
+    probes = [probe(alias=alias) for alias in aliases for probe in (DatabaseProbe, MigrationsProbe)]
+    results = _shared.results(probes, timeout=READY_TIMEOUT_SECONDS)
+    # Only the verdict: messages of a driver name hosts and users.
+    databases = {result.name: str(result.finding.status) for result in results}
+    ready = all(result.finding.status != HealthStatus.ERROR for result in results)
+    return JsonResponse(
+        {"status": "ready" if ready else "not ready", "checks": databases}, status=200 if ready else 503
+    )

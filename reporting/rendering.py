@@ -1,0 +1,69 @@
+"""A report becomes a page, a self-contained file, or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.template.loader import render_to_string
+
+from reporting.health_report import InstitutionalReport
+from reporting.order_review import OrderReview
+
+Report = InstitutionalReport | OrderReview
+
+TEMPLATES: dict[type, str] = {
+    InstitutionalReport: "reports/institutional.html",
+    OrderReview: "reports/orders.html",
+}
+# What only the page's layout needs; a program that reads the JSON has the figures themselves.
+PRESENTATION = frozenset({"headline", "status_bars", "violation_bars", "tone", "system_tone", "url", "history"})
+
+
+def template_of(report: Report) -> str:
+    return TEMPLATES[type(report)]
+
+
+def html_file(report: Report) -> str:
+    """One file that needs nothing else: styles inside, no script, no link into the desk."""
+    return render_to_string(template_of(report), {"report": report, "standalone": True})
+
+
+def json_text(report: Report) -> str:
+    """Money and quantities as strings (exact), scores and counts as numbers, times in ISO 8601."""
+    return json.dumps(_plain(report), indent=2)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes the file whole or not at all. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        # mkstemp makes files that only their owner reads; a report is for the group too.
+        os.chmod(temporary, 0o640)  # noqa: PTH101  # a plain path from mkstemp
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: _plain(getattr(value, name)) for name in names if name not in PRESENTATION}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value

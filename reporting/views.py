@@ -1,0 +1,43 @@
+"""The report pages: parse, build, render."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from monitoring import health
+from reporting import health_report, order_review, rendering
+from reporting.rendering import Report
+
+PROBE_TIMEOUT_SECONDS = 5.0
+# Many viewers, one probe run.
+_shared = health.SharedRun(max_age=5.0)
+
+
+@require_safe
+@login_required
+@never_cache
+def institutional(request: HttpRequest) -> HttpResponse:
+    results = _shared.results(health.configured(), timeout=PROBE_TIMEOUT_SECONDS)
+    return _respond(request, health_report.build(now=datetime.now(UTC), results=results))
+
+
+@require_safe
+@login_required
+@never_cache
+def orders(request: HttpRequest) -> HttpResponse:
+    return _respond(request, order_review.build(now=datetime.now(UTC)))
+
+
+def _respond(request: HttpRequest, report: Report) -> HttpResponse:
+    wanted = request.GET.get("format", "html")
+    if wanted == "json":
+        return HttpResponse(rendering.json_text(report), content_type="application/json")
+    if wanted != "html":
+        return JsonResponse({"error": f"format={wanted!r}: allowed are html and json"}, status=400)
+    return render(request, rendering.template_of(report), {"report": report})
