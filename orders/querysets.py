@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Avg, Count, Max, Q, Sum
+from django.db.models import Avg, Count, Max, Sum
 
 from orders.choices import OPEN, OrderStatus
 
@@ -44,11 +44,10 @@ class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
             total_value=Sum("notional"),
             largest_order_value=Max("notional"),
             n_valued=Count("notional"),
-            risk_score=Avg("risk_score"),
+            mean_risk_score=Avg("risk_score"),
             n_risk=Count("risk_score"),
-            compliance_score=Avg("compliance_score"),
+            mean_compliance_score=Avg("compliance_score"),
             n_compliance=Count("compliance_score"),
-            performance_score=Avg("performance_score"),
+            mean_performance_score=Avg("performance_score"),
             n_performance=Count("performance_score"),
-            n_blocked=Count("pk", filter=Q(status=OrderStatus.BLOCKED)),
         )

@@ -216,7 +216,8 @@ def _history_text(history: list[tuple[datetime, str]]) -> str:
     if not history:
         return "nothing recorded in 24 h"
     bad = sum(status in (HealthStatus.WARNING, HealthStatus.ERROR) for _, status in history)
-    return f"{len(history):,} records in 24 h, {bad:,} of them not healthy"
+    records = "1 record" if len(history) == 1 else f"{len(history):,} records"
+    return f"{records} in 24 h, {bad:,} not healthy"
 
 
 def _database(alias: str, results: Sequence[ProbeResult]) -> Database:

@@ -135,7 +135,7 @@ def _figures(values: dict[str, Any]) -> dict[str, Any]:
         "largest_order_value": values["largest_order_value"],
         "n_valued": n_valued,
         **{
-            name: None if values[name] is None else round(float(values[name]), 2)
+            name: None if values[f"mean_{name}"] is None else round(float(values[f"mean_{name}"]), 2)
             for name in ("risk_score", "compliance_score", "performance_score")
         },
         **{name: values[name] for name in ("n_risk", "n_compliance", "n_performance")},
