@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ ENVIRONMENTS = ("dev", "staging", "prod")
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+# int() alone would also take "1_0" and other spellings that nobody means, and chokes on thousands of digits.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Refused(ImproperlyConfigured):
@@ -66,10 +69,7 @@ class Environment:
         if not value:
             return default
         allowed = f"a whole number from {minimum} to {maximum} is needed"
-        # int() alone would also take "1_0" and other spellings that nobody means.
-        if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
-            raise Refused(name, value, allowed)
-        if not minimum <= int(value) <= maximum:
+        if not _INTEGER.fullmatch(value) or not minimum <= int(value) <= maximum:
             raise Refused(name, value, allowed)
         return int(value)
 
@@ -91,4 +91,8 @@ def load(base_dir: Path) -> Environment:
     path = base_dir / f".env.{name}"
     if path.is_file():
         environ.Env.read_env(path, overwrite=False)
-    return Environment(os.environ)
+    environment = Environment(os.environ)
+    if environment.text("EMO_ENV", "dev") != name:
+        # Half of one desk's settings and half of another's: a dev database under production's name.
+        raise Refused(f"EMO_ENV in {path.name}", environment.text("EMO_ENV"), f"the file was read for EMO_ENV={name}")
+    return environment

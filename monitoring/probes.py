@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 from django.apps import apps
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
-from emo_site.db.health import look_at, unapplied_migrations
+from emo_site.db.health import look_at, own_connection, unapplied_migrations
 from emo_site.db.routers import apps_of
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing, expected
@@ -50,7 +50,8 @@ class DatabaseProbe:
 
     def run(self) -> Finding:
         try:
-            facts = look_at(self.alias)
+            with own_connection(self.alias) as connection:
+                facts = look_at(connection)
         except DatabaseError as error:
             return _unreachable(self.alias, error)
         metrics = {
@@ -103,7 +104,8 @@ class MigrationsProbe:
 
     def run(self) -> Finding:
         try:
-            missing = unapplied_migrations(self.alias)
+            with own_connection(self.alias) as connection:
+                missing = unapplied_migrations(connection)
         except DatabaseError as error:
             return _unreachable(self.alias, error)
         if missing:
@@ -131,8 +133,8 @@ class HypertablesProbe:
         if not apps_of(self.alias, [apps.get_app_config("monitoring").label]):
             return Finding(status=HealthStatus.HEALTHY, message="no time series in this database")
         try:
-            connection = connections[self.alias]
-            capabilities, found = look_up(connection), existing(connection)
+            with own_connection(self.alias) as connection:
+                capabilities, found = look_up(connection), existing(connection)
         except DatabaseError as error:
             return _unreachable(self.alias, error)
         metrics = {"timescaledb": capabilities.installed, "licence": capabilities.licence, "hypertables": sorted(found)}

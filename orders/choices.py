@@ -53,6 +53,20 @@ PENDING_GROUP = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW})
 EXECUTED_GROUP = frozenset({_S.EXECUTED})
 CANCELLED_GROUP = frozenset({_S.CANCELLED, _S.EXPIRED, _S.REJECTED, _S.BROKER_REJECTED})
 
+# How pages colour a status, beside its word; the others are muted.
+TONES: Mapping[OrderStatus, str] = MappingProxyType(
+    {
+        _S.BLOCKED: "bad",
+        _S.REJECTED: "bad",
+        _S.BROKER_REJECTED: "bad",
+        _S.PENDING_REVIEW: "warn",
+        _S.APPROVED: "accent",
+        _S.SUBMITTED: "accent",
+        _S.PARTIALLY_FILLED: "accent",
+        _S.EXECUTED: "good",
+    }
+)
+
 # A fill may reach an order in one of these (EXECUTED: an overfill, booked and flagged).
 FILLABLE = frozenset({_S.SUBMITTED, _S.PARTIALLY_FILLED, _S.EXECUTED, _S.CANCELLED, _S.EXPIRED})
 

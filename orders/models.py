@@ -163,6 +163,9 @@ class StagedOrder(models.Model):
             # Lists filtered by strategy or by symbol.
             models.Index(name="staged_orders_strategy", fields=("strategy", "created_at")),
             models.Index(name="staged_orders_symbol", fields=("symbol", "created_at")),
+            # The admin's filter by source (and the list of its values), and the search for the orders of one file.
+            models.Index(name="staged_orders_source", fields=("source", "created_at")),
+            models.Index(name="staged_orders_source_file", fields=("source_file",)),
             # expire_orders: few orders have a date.
             models.Index(
                 name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.urls import reverse
 
-from orders.choices import ACTIVE_GROUP, CANCELLED_GROUP, EXECUTED_GROUP, PENDING_GROUP, OrderStatus
+from orders.choices import ACTIVE_GROUP, CANCELLED_GROUP, EXECUTED_GROUP, PENDING_GROUP, TONES, OrderStatus
 from orders.models import StagedOrder
 from orders.querysets import StagedOrderQuerySet
 from reporting import figures
@@ -21,16 +21,6 @@ from reporting.charts import Share, shares
 from reporting.figures import Figure
 
 RECENT_ORDERS = 50
-TONES = {
-    OrderStatus.BLOCKED: "bad",
-    OrderStatus.REJECTED: "bad",
-    OrderStatus.BROKER_REJECTED: "bad",
-    OrderStatus.PENDING_REVIEW: "warn",
-    OrderStatus.APPROVED: "accent",
-    OrderStatus.SUBMITTED: "accent",
-    OrderStatus.PARTIALLY_FILLED: "accent",
-    OrderStatus.EXECUTED: "good",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.apps import apps
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 from emo_site.db.routers import apps_of
@@ -35,9 +38,27 @@ SELECT pg_is_in_recovery(),
 """
 
 
-def look_at(alias: str) -> ServerFacts:
-    """Connects, runs SELECT 1 and asks who is there."""
+@contextmanager
+def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
+    """A connection outside the pool, closed afterwards.
+
+    A pool that can't connect says only that it waited; the server's own word (refused, wrong password, no such
+    database) comes from connecting. And a probe must not take a connection that a request is waiting for.
+    """
     connection = connections[alias]
+    if connection.vendor != "postgresql":
+        yield connection
+        return
+    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
+    own: BaseDatabaseWrapper = type(connection)({**connection.settings_dict, "OPTIONS": options}, alias)
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+def look_at(connection: BaseDatabaseWrapper) -> ServerFacts:
+    """Connects, runs SELECT 1 and asks who is there."""
     started = time.perf_counter()
     connection.ensure_connection()
     connected = time.perf_counter()
@@ -58,7 +79,7 @@ def look_at(alias: str) -> ServerFacts:
     if capabilities.installed is not None:
         engine, version = "timescaledb", f"{capabilities.installed} on PostgreSQL {version}"
     return ServerFacts(
-        alias=alias,
+        alias=connection.alias,
         engine=engine,
         version=str(version),
         role=role,
@@ -68,9 +89,9 @@ def look_at(alias: str) -> ServerFacts:
     )
 
 
-def unapplied_migrations(alias: str) -> list[str]:
+def unapplied_migrations(connection: BaseDatabaseWrapper) -> list[str]:
     """Migrations of the apps that live in this database and are not applied there, in order ("orders.0002_…")."""
-    executor = MigrationExecutor(connections[alias])
-    here = set(apps_of(alias, [config.label for config in apps.get_app_configs()]))
+    executor = MigrationExecutor(connection)
+    here = set(apps_of(connection.alias, [config.label for config in apps.get_app_configs()]))
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan if migration.app_label in here]

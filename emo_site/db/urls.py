@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 import psycopg
@@ -35,6 +35,9 @@ NETWORK_DEFAULTS: dict[str, Any] = {
 
 POOL_TIMEOUT_SECONDS = 5
 
+_URL_PARTS = frozenset({"ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS"})
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]*://")
+
 
 class InvalidDatabaseURL(ImproperlyConfigured):
     """The message names the variable, the URL without its password, and what is wrong."""
@@ -45,14 +48,27 @@ class InvalidDatabaseURL(ImproperlyConfigured):
 
 def masked(url: str) -> str:
     """The URL with its password, and any password among the options, replaced by ***."""
-    # Greedy up to the last @: a password with an unquoted @ must not leak its tail.
-    without = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", url)
-    return re.sub(r"((?:password|sslpassword)=)[^&]*", r"\1***", without, flags=re.IGNORECASE)
+    # It need not be well-formed (those that are refused are mostly not), so all up to the last @ may be a password.
+    scheme = _SCHEME.match(url)
+    start = scheme.end() if scheme else 0
+    who, at, place = url[start:].rpartition("@")
+    if ":" in who:
+        who = f"{who.partition(':')[0]}:***"
+    place, question, options = place.partition("?")
+    if not at:
+        # Where the host was forgotten, the password stands in the port's place.
+        place = re.sub(r":(?!\d{1,5}(?:[,/]|$))[^/,]*", ":***", place)
+    return f"{url[:start]}{who}{at}{place}{question}{'&'.join(map(_masked_option, options.split('&')))}"
+
+
+def _masked_option(option: str) -> str:
+    key, equals, _ = option.partition("=")
+    return f"{key}{equals}***" if "pass" in unquote(key).lower() else option
 
 
 def split(urls: str) -> list[str]:
     """A comma-separated list of URLs; a comma inside one (several hosts) is not followed by a scheme."""
-    return [url.strip() for url in re.split(r",(?=\s*[a-z][a-z0-9+]*://)", urls) if url.strip()]
+    return [url.strip() for url in re.split(r",(?=\s*[a-z][a-z0-9+]*://)", urls, flags=re.IGNORECASE) if url.strip()]
 
 
 def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, application_name: str) -> dict[str, Any]:
@@ -63,12 +79,19 @@ def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, applicatio
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in SCHEMES:
         raise InvalidDatabaseURL(variable, url, f"the scheme must be one of {', '.join(SCHEMES)}")
+    if not url.isprintable():
+        # The library would drop them without a word, and with them a part of a password.
+        raise InvalidDatabaseURL(variable, url, "it holds a line break or another control character")
     known = SCHEMES[scheme.lower()]
+    if known == "sqlite" and rest.split("?")[0] not in ("", ":memory:") and not rest.startswith("/"):
+        raise InvalidDatabaseURL(variable, url, "a file has no host: three slashes and a path are needed (sqlite:///path)")
     try:
         parsed = environ.Env.db_url_config(f"{known}://{rest}")
-    except ValueError as error:
-        # The library's message may quote a part of the URL, and with it a password.
-        raise InvalidDatabaseURL(variable, url, "it is not a URL of the form scheme://user:password@host:port/name") from error
+    except ValueError:
+        # Without its cause: the library's message may quote a part of the URL, and with it a password.
+        raise InvalidDatabaseURL(
+            variable, url, "it is not a URL of the form scheme://user:password@host:port/name"
+        ) from None
     if known == "sqlite":
         return _sqlite(url, parsed, variable=variable, base_dir=base_dir)
     return _postgresql(url, parsed, variable=variable, pool_size=pool_size, application_name=application_name)
@@ -102,21 +125,27 @@ def _postgresql(
 ) -> dict[str, Any]:
     if not parsed["NAME"]:
         raise InvalidDatabaseURL(variable, url, "the database's name is missing (…/name)")
+    if set("/@:") & set(str(parsed["NAME"])):
+        raise InvalidDatabaseURL(variable, url, "/, @ and : in user, password or name must be written %2F, %40, %3A")
+    if foreign := sorted(parsed.keys() - _URL_PARTS):
+        raise InvalidDatabaseURL(variable, url, f"{', '.join(foreign)} is not an option of libpq")
     ports = str(parsed["PORT"] or "").split(",")
     hosts = str(parsed["HOST"] or "").split(",")
-    if parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports)):
+    spoilt = len(hosts) > 1 and any(":" in host and not host.startswith("[") for host in hosts)
+    if spoilt or (parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports))):
         raise InvalidDatabaseURL(variable, url, "each host needs a port from 1 to 65535, or none of them")
     options = {key: str(value) for key, value in parsed.get("OPTIONS", {}).items()}
     try:
         make_conninfo(**options)
     except psycopg.ProgrammingError as error:
-        raise InvalidDatabaseURL(variable, url, f"libpq says: {error}".strip()) from error
+        raise InvalidDatabaseURL(variable, url, f"libpq says: {str(error).strip()}") from None
     return {
         "ENGINE": ENGINE_POSTGRESQL,
         "NAME": parsed["NAME"],
         "USER": parsed["USER"] or "",
         "PASSWORD": parsed["PASSWORD"] or "",
-        "HOST": parsed["HOST"] or "",
+        # Brackets belong to the URL, not to libpq's host.
+        "HOST": ",".join(host.strip("[]") for host in hosts),
         "PORT": str(parsed["PORT"] or ""),
         # The pool needs CONN_MAX_AGE 0; without health checks a connection that died while idle fails a request.
         "CONN_MAX_AGE": 0,

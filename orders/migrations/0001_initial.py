@@ -145,6 +145,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='stagedorder',
+            index=models.Index(fields=['source', 'created_at'], name='staged_orders_source'),
+        ),
+        migrations.AddIndex(
+            model_name='stagedorder',
+            index=models.Index(fields=['source_file'], name='staged_orders_source_file'),
+        ),
+        migrations.AddIndex(
+            model_name='stagedorder',
             index=models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['expires_at'], name='staged_orders_expires'),
         ),
         migrations.AddConstraint(

@@ -1,0 +1,50 @@
+# The table of contents: `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ADDRESS ?= 127.0.0.1:8000
+
+.PHONY: help run test check format clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+run: $(VENV)/.installed ## install, migrate, load the demo the first time, and serve on 127.0.0.1:8000
+	$(BIN)/python manage.py migrate --verbosity 0
+	$(BIN)/python manage.py collectstatic --no-input --verbosity 0
+	$(BIN)/python manage.py load_demo --if-empty
+	$(BIN)/python manage.py create_admin
+	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
+	$(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 4 --timeout 60
+
+test: $(VENV)/.installed-dev ## the whole suite on SQLite, PostgreSQL and TimescaleDB
+	$(BIN)/python -m tests.run
+
+check: $(VENV)/.installed-dev ## lint, types, import contracts, migrations, production settings, templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	grep -E '^[A-Z]' .env.prod.example | grep -v '^SECRET_KEY_FILE=' | xargs -d '\n' sh -c 'exec env "$$@" \
+		SECRET_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(50))") \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING' check
+	$(BIN)/python manage.py compile_templates
+
+format: $(VENV)/.installed-dev ## put the code into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and the caches, not the data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

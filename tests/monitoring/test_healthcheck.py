@@ -1,0 +1,140 @@
+"""manage.py healthcheck as an operator sees it: text, JSON, exit status, time, and what is recorded."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.desk import manage, sqlite_desk
+from tests.servers import black_hole, postgresql_server, silent_server
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> dict[str, str]:
+    return sqlite_desk(tmp_path)
+
+
+def _recorded(folder: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(folder / "desk.sqlite") as connection:
+        return connection.execute("SELECT component_name, status FROM system_health ORDER BY id").fetchall()
+
+
+def test_a_healthy_desk_exits_0_and_records_each_component(desk: dict[str, str], tmp_path: Path) -> None:
+    ran = manage("healthcheck", environment=desk)
+    assert ran.status == 0, ran.out + ran.err
+    assert "database:default     healthy" in ran.out
+    assert "System health: healthy, score 100.00 of 100, 6 probes\nRecorded 6 results." in ran.out
+    assert ("database:default", "healthy") in _recorded(tmp_path)
+    assert len(_recorded(tmp_path)) == 6
+
+
+def test_no_record_leaves_the_table_alone(desk: dict[str, str], tmp_path: Path) -> None:
+    ran = manage("healthcheck", "--no-record", environment=desk)
+    assert ran.status == 0
+    assert "Not recorded: not asked for" in ran.out
+    assert _recorded(tmp_path) == []
+
+
+def test_json_names_every_component_and_nothing_else_is_printed(desk: dict[str, str]) -> None:
+    document = json.loads(manage("healthcheck", "--json", environment=desk).out)
+    assert document["status"] == "healthy"
+    assert document["system_health_score"] == 100.0
+    assert {item["name"] for item in document["components"]} == {
+        "database:default",
+        "migrations:default",
+        "hypertables:default",
+        "disk",
+        "market data",
+        "review backlog",
+    }
+
+
+def test_only_the_probes_of_one_database(desk: dict[str, str]) -> None:
+    document = json.loads(manage("healthcheck", "--json", "--database", "default", environment=desk).out)
+    assert [item["name"] for item in document["components"]] == [
+        "database:default",
+        "migrations:default",
+        "hypertables:default",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--database", "nowhere"], "--database=nowhere: known are default"),
+        (["--timeout", "0"], "--timeout=0: must be from 0.1 to 600 seconds"),
+        (["--timeout", "nan"], "--timeout=nan: must be from 0.1 to 600 seconds"),
+    ],
+)
+def test_what_cannot_be_checked_exits_2(desk: dict[str, str], arguments: list[str], message: str) -> None:
+    ran = manage("healthcheck", *arguments, environment=desk)
+    assert ran.status == 2
+    assert message in ran.err
+
+
+def test_a_database_that_was_never_migrated_exits_1_and_says_what_to_run(tmp_path: Path) -> None:
+    ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/empty.sqlite"})
+    assert ran.status == 1
+    assert "Run manage.py migrate --database default." in ran.out
+    assert "Not recorded: " in ran.out
+
+
+def test_a_missing_sqlite_folder_exits_1(tmp_path: Path) -> None:
+    ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/no/such/folder.sqlite"})
+    assert ran.status == 1
+    assert "Can't be used: unable to open database file" in ran.out
+
+
+def test_a_stopped_server_exits_1_within_the_timeout_and_its_return_is_seen() -> None:
+    with postgresql_server() as server:
+        environment = {"EMO_DB_URL": server.url}
+        assert manage("migrate", "--verbosity", "0", environment=environment).status == 0
+        assert manage("healthcheck", environment=environment).status == 0
+        server.stop()
+        down = manage("healthcheck", "--timeout", "5", environment=environment)
+        assert down.status == 1, down.out
+        assert down.seconds < 5 + 3
+        assert "database:default     error" in down.out
+        assert "Not recorded: database:default can't be used" in down.out
+        server.start()
+        assert manage("healthcheck", environment=environment).status == 0
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT count(*) FROM system_health").fetchone() == (12,)
+
+
+@pytest.mark.parametrize("hole", [black_hole, silent_server])
+def test_a_database_that_never_answers_does_not_hold_up_the_verdict(hole: object) -> None:
+    with hole() as (host, port):  # type: ignore[operator]
+        environment = {"EMO_DB_URL": f"postgresql://emo:hush@{host}:{port}/emo"}
+        ran = manage("healthcheck", "--timeout", "3", environment=environment)
+        assert ran.status == 1, ran.out + ran.err
+        # Three seconds for the probes, the rest is Python and Django starting up.
+        assert ran.seconds < 3 + 3
+        assert "hush" not in ran.out + ran.err
+
+
+def test_a_black_holed_time_series_database_leaves_the_others_right(tmp_path: Path) -> None:
+    desk = sqlite_desk(tmp_path)
+    with black_hole() as (host, port):
+        environment = {**desk, "EMO_TIMESERIES_URL": f"postgresql://emo:hush@{host}:{port}/emo"}
+        ran = manage("healthcheck", "--json", "--timeout", "3", environment=environment)
+    found = {item["name"]: item["status"] for item in json.loads(ran.out)["components"]}
+    assert ran.status == 1
+    assert found["database:default"] == "healthy"
+    assert found["database:timeseries"] == "error"
+    assert json.loads(ran.out)["recorded"] is False
+
+
+def test_a_wrong_password_is_said_and_not_echoed() -> None:
+    with postgresql_server() as server:
+        host, port = server.address
+        ran = manage("healthcheck", environment={"EMO_DB_URL": f"postgresql://postgres:wr0ng-secret@{host}:{port}/emo"})
+    assert ran.status == 1
+    assert "password authentication failed" in ran.out
+    assert "wr0ng-secret" not in ran.out + ran.err
+
+
