@@ -36,9 +36,7 @@ check: $(VENV)/.installed-dev ## lint, types, import contracts, migrations, prod
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	grep -E '^[A-Z]' .env.prod.example | grep -v '^SECRET_KEY_FILE=' | xargs -d '\n' sh -c 'exec env "$$@" \
-		SECRET_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(50))") \
-		$(BIN)/python manage.py check --deploy --fail-level WARNING' check
+	.ci/check-production $(BIN)/python
 	$(BIN)/python manage.py compile_templates
 
 format: $(VENV)/.installed-dev ## put the code into the house's form

@@ -13,8 +13,10 @@ from emo_site.db.routers import TIMESERIES_ALIAS, is_replica
 from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE
 
 
-def _place(database: dict[str, Any]) -> tuple[str, str, str]:
-    return database.get("HOST") or "", str(database.get("PORT") or ""), str(database["NAME"])
+def _place(database: dict[str, Any]) -> tuple[str, str, str, str]:
+    # The same servers are another place when asked for a standby: that is how reads outlive a failover.
+    role = str(database.get("OPTIONS", {}).get("target_session_attrs", ""))
+    return database.get("HOST") or "", str(database.get("PORT") or ""), str(database["NAME"]), role
 
 
 @register(Tags.security)

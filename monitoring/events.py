@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from emo_site.db.json_documents import problem
 from emo_site.db.routers import database_of
 from emo_site.db.uuid7 import uuid7
 from monitoring.choices import EventLevel, EventType
@@ -20,6 +22,8 @@ from monitoring.models import MarketEvent
 MAX_FIGURE = Decimal(10) ** 12
 STEP = Decimal("1e-6")
 BATCH = 2000
+# Long before any event; ids made from a time begin in 1970.
+EARLIEST_YEAR = 1971
 
 
 class InvalidEvent(ValueError):
@@ -40,22 +44,32 @@ class Event:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.symbol) > 32 or not (self.symbol == "" or self.symbol.isprintable()):
-            raise InvalidEvent(f"symbol={self.symbol!r}: must be at most 32 printable characters")
-        if len(self.source) > 64:
-            raise InvalidEvent(f"source={self.source!r}: has more than 64 characters")
+        for name, text, limit in (("symbol", self.symbol, 32), ("source", self.source, 64)):
+            if len(text) > limit or not text.isprintable():
+                raise InvalidEvent(f"{name}={text!r}: must be at most {limit} printable characters")
+        # The database refuses other words too, but SQLite does so by leaving the row out without a word.
+        for name, word, allowed in (("event_type", self.event_type, EventType), ("level", self.level, EventLevel)):
+            if word not in allowed.values:
+                raise InvalidEvent(f"{name}={str(word)!r}: must be one of {', '.join(allowed.values)}")
         if self.timestamp.tzinfo is None:
             raise InvalidEvent(f"timestamp={self.timestamp!r}: needs a time zone")
+        if self.timestamp.year < EARLIEST_YEAR:
+            raise InvalidEvent(f"timestamp={self.timestamp!r}: is before {EARLIEST_YEAR}")
         for name, value in (("price", self.price), ("volume", self.volume)):
-            if value is not None and (not value.is_finite() or abs(value) >= MAX_FIGURE):
+            if value is not None and (not value.is_finite() or abs(value) > MAX_FIGURE - STEP):
                 raise InvalidEvent(f"{name}={value}: must be a finite number below {MAX_FIGURE:f}")
         if self.volume is not None and self.volume < 0:
             raise InvalidEvent(f"volume={self.volume}: must not be negative")
+        if found := problem(self.metadata):
+            raise InvalidEvent(f"metadata={self.metadata!r}: {found}")
 
     @property
     def identity(self) -> UUID:
         """The same event from the same source has the same id, so that recording it twice changes nothing."""
-        text = "\x1f".join((self.source, self.symbol, self.event_type, str(self.price), str(self.volume), repr(self.metadata)))
+        # As it is stored: 400.5 and 400.50 are one price, and a mapping has no order.
+        figures = [str(_rounded(value)) for value in (self.price, self.volume)]
+        metadata = json.dumps(self.metadata, sort_keys=True)
+        text = "\x1f".join((self.source, self.symbol, self.event_type, *figures, metadata))
         tail = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
         return uuid7(self.timestamp, tail=tail)
 
@@ -84,14 +98,18 @@ def _known(rows: dict[UUID, Event]) -> set[UUID]:
     return found
 
 
+def _rounded(value: Decimal | None) -> Decimal | None:
+    return None if value is None else value.quantize(STEP)
+
+
 def _row(identity: UUID, event: Event) -> MarketEvent:
     return MarketEvent(
         id=identity,
         symbol=event.symbol,
         event_type=event.event_type,
         timestamp=event.timestamp,
-        price=None if event.price is None else event.price.quantize(STEP),
-        volume=None if event.volume is None else event.volume.quantize(STEP),
+        price=_rounded(event.price),
+        volume=_rounded(event.volume),
         source=event.source,
         level=event.level,
         metadata=event.metadata,

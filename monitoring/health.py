@@ -40,8 +40,11 @@ class Finding:
 class Probe(Protocol):
     """A small class with one `run()`. Its thresholds are its fields. `critical`: without it the desk can't work."""
 
-    name: str
-    critical: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def critical(self) -> bool: ...
 
     def run(self) -> Finding:
         """Looks once. May take long or raise: the runner bounds and reports it."""
@@ -152,7 +155,7 @@ class SharedRun:
 def _run_one(probe: Probe, now: datetime, slot: list[ProbeResult]) -> None:
     started = time.perf_counter()
     try:
-        finding = probe.run()
+        finding = _finding(probe)
     except Exception as error:  # the program's edge for a probe: its crash is its own error, never "healthy"
         logger.exception("probe %s failed", probe.name)
         finding = Finding(
@@ -167,6 +170,14 @@ def _run_one(probe: Probe, now: datetime, slot: list[ProbeResult]) -> None:
     slot.append(
         ProbeResult(name=probe.name, critical=probe.critical, finding=finding, at=now, response_ms=round(elapsed, 3))
     )
+
+
+def _finding(probe: Probe) -> Finding:
+    finding = probe.run()
+    if not isinstance(finding, Finding):
+        # Found here, it is this probe's error; later it would be everybody's.
+        raise TypeError(f"run() gave {finding!r} instead of a Finding")
+    return finding
 
 
 def _no_answer(probe: Probe, timeout: float, now: datetime) -> ProbeResult:

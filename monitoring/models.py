@@ -29,8 +29,12 @@ class MarketEvent(models.Model):
         db_table = "market_events"
         ordering = ("-timestamp", "-id")
         constraints = (
-            models.CheckConstraint(name="market_events_volume_not_negative", condition=Q(volume__isnull=True) | Q(volume__gte=0)),
-            models.CheckConstraint(name="market_events_type_known", condition=Q(event_type__in=sorted(EventType.values))),
+            models.CheckConstraint(
+                name="market_events_volume_not_negative", condition=Q(volume__isnull=True) | Q(volume__gte=0)
+            ),
+            models.CheckConstraint(
+                name="market_events_type_known", condition=Q(event_type__in=sorted(EventType.values))
+            ),
             models.CheckConstraint(name="market_events_level_known", condition=Q(level__in=sorted(EventLevel.values))),
         )
         indexes = (
@@ -64,8 +68,12 @@ class SystemHealth(models.Model):
         ordering = ("-timestamp", "-id")
         verbose_name = "health record"
         constraints = (
-            models.CheckConstraint(name="system_health_score_range", condition=Q(health_score__gte=0, health_score__lte=100)),
-            models.CheckConstraint(name="system_health_status_known", condition=Q(status__in=sorted(HealthStatus.values))),
+            models.CheckConstraint(
+                name="system_health_score_range", condition=Q(health_score__gte=0, health_score__lte=100)
+            ),
+            models.CheckConstraint(
+                name="system_health_status_known", condition=Q(status__in=sorted(HealthStatus.values))
+            ),
         )
         indexes = (
             # The history of one component.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 from django.apps import apps
+from django.conf import settings
 from django.db import DatabaseError
 
 from emo_site.db.health import look_at, own_connection, unapplied_migrations
@@ -137,6 +138,8 @@ class HypertablesProbe:
                 capabilities, found = look_up(connection), existing(connection)
         except DatabaseError as error:
             return _unreachable(self.alias, error)
+        if settings.EMO_TIMESCALE == "off" and not found:
+            return Finding(status=HealthStatus.HEALTHY, message="ordinary tables: EMO_TIMESCALE is off")
         metrics = {"timescaledb": capabilities.installed, "licence": capabilities.licence, "hypertables": sorted(found)}
         missing = sorted(HYPERTABLES - found)
         if not expected(capabilities):
@@ -189,6 +192,7 @@ class MarketDataProbe:
 
     # Over a long weekend without trading the last event is up to four days old.
     warn_age_hours: float = 96
+    warn_ahead_hours: float = 0.1
     name = "market data"
     critical = False
 
@@ -205,6 +209,14 @@ class MarketDataProbe:
             )
         hours = (datetime.now(UTC) - newest.timestamp).total_seconds() / 3600
         metrics = {"age_hours": round(hours, 3), "newest": newest.timestamp.isoformat()}
+        if hours < -self.warn_ahead_hours:
+            # It would keep this probe content until its time has come.
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"the newest event is dated {-hours:.1f} h in the future",
+                remedy="Check the clocks and the time zone of the bot's market data feed.",
+                metrics=metrics,
+            )
         message = f"the newest event is {hours:.1f} h old"
         if hours > self.warn_age_hours:
             return Finding(

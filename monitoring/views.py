@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from emo_site.db.routers import is_replica
 from monitoring.choices import HealthStatus
-from monitoring.health import SharedRun
+from monitoring.health import Probe, SharedRun
 from monitoring.probes import DatabaseProbe, MigrationsProbe
 
 READY_TIMEOUT_SECONDS = 2.0
@@ -28,7 +28,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 while every database but the replicas can be used and is migrated; else 503, naming which can't."""
     aliases = [alias for alias in settings.DATABASES if not is_replica(alias)]
-    probes = [probe(alias=alias) for alias in aliases for probe in (DatabaseProbe, MigrationsProbe)]
+    probes: list[Probe] = [probe(alias=alias) for alias in aliases for probe in (DatabaseProbe, MigrationsProbe)]
     results = _shared.results(probes, timeout=READY_TIMEOUT_SECONDS)
     # Only the verdict: messages of a driver name hosts and users.
     databases = {result.name: str(result.finding.status) for result in results}

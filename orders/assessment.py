@@ -76,7 +76,9 @@ class Assessment:
 
 
 def scored(contributions: Sequence[Contribution]) -> Assessment:
-    return Assessment(score=sum((item.points for item in contributions), Decimal(0)), contributions=tuple(contributions))
+    return Assessment(
+        score=sum((item.points for item in contributions), Decimal(0)), contributions=tuple(contributions)
+    )
 
 
 def contribution_as_json(item: Contribution) -> dict[str, Any]:

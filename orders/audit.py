@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from orders.choices import EventKind, OrderStatus
 from orders.models import OrderEvent, StagedOrder
@@ -15,7 +15,7 @@ def append(
     order: StagedOrder,
     *,
     kind: EventKind,
-    actor: AbstractBaseUser | str,
+    actor: User | str,
     from_status: str,
     at: datetime,
     reason: str = "",

@@ -47,6 +47,9 @@ TERMINAL = frozenset(OrderStatus) - OPEN
 # An order in one of these was approved; the database holds its reviewer.
 REVIEWED = frozenset({_S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED, _S.EXECUTED, _S.BROKER_REJECTED})
 
+# An order that has been in one of these was at the broker.
+AT_BROKER = frozenset({_S.SUBMITTED, _S.PARTIALLY_FILLED, _S.EXECUTED})
+
 # The four words of the bot's old review report.
 ACTIVE_GROUP = frozenset({_S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED})
 PENDING_GROUP = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -110,15 +110,15 @@ def _iv_rank_problem(context: Context, limits: StrategyLimits, underlying: str) 
 
 def _restricted_symbol(order: Ticket, policy: Policy) -> Contribution:
     code = "RESTRICTED_SYMBOL"
-    symbols = sorted({order.symbol, order.underlying, *(leg.symbol for leg in order.legs)})
-    if restricted := [symbol for symbol in symbols if symbol in policy.restricted_symbols]:
+    if restricted := [symbol for symbol in order.symbols if symbol.upper() in policy.restricted_symbols]:
         return _contribution(
             code, Severity.BLOCK, f"{', '.join(restricted)} is on the restricted list.", measured=", ".join(restricted)
         )
-    permitted = policy.permitted_symbols
-    if permitted and order.underlying not in permitted:
+    underlyings = sorted({order.underlying, *(leg.underlying for leg in order.legs)})
+    strange = [name for name in underlyings if name.upper() not in policy.permitted_symbols]
+    if policy.permitted_symbols and strange:
         return _contribution(
-            code, Severity.BLOCK, f"{order.underlying} is not on the permitted list.", measured=order.underlying
+            code, Severity.BLOCK, f"{', '.join(strange)} is not on the permitted list.", measured=", ".join(strange)
         )
     return _contribution(code, Severity.INFO, f"{order.underlying} may be traded.", measured=order.underlying)
 
@@ -127,7 +127,7 @@ def _expiry(order: Ticket, context: Context, policy: Policy) -> Contribution:
     code = "EXPIRY"
     if order.expires_at is not None and order.expires_at <= context.now:
         return _contribution(
-            code, Severity.BLOCK, f"The order's own time ended at {order.expires_at:%Y-%m-%d %H:%M} UTC.",
+            code, Severity.BLOCK, f"The order's own time ended at {order.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
             measured=order.expires_at.isoformat(), limit=context.now.isoformat(),
         )
     expiries = order.expiries

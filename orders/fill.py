@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from orders.ticket import MAX_PRICE, MAX_QUANTITY, PRICE_STEP, QUANTITY_STEP, InvalidTicket, check_number
+from orders.ticket import MAX_PRICE, MAX_QUANTITY, PRICE_STEP, QUANTITY_STEP, InvalidTicket, check_number, check_text
+
+# Long before any fill; ids made from a time begin in 1970.
+EARLIEST_YEAR = 1971
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +29,7 @@ class Fill:
 
     def __post_init__(self) -> None:
         for name, limit in (("execution_id", 128), ("venue", 64), ("broker_order_id", 128)):
-            if len(getattr(self, name)) > limit:
-                raise InvalidTicket(name, getattr(self, name), f"has more than {limit} characters")
+            check_text(name, getattr(self, name), limit)
         if not self.execution_id.strip():
             raise InvalidTicket("execution_id", self.execution_id, "the broker's id of the fill is needed")
         check_number("price", self.price, low=-MAX_PRICE, high=MAX_PRICE, step=PRICE_STEP)
@@ -35,3 +37,5 @@ class Fill:
         check_number("fees", self.fees, low=-MAX_PRICE, high=MAX_PRICE, step=PRICE_STEP)
         if self.executed_at.tzinfo is None:
             raise InvalidTicket("executed_at", self.executed_at, "needs a time zone")
+        if self.executed_at.year < EARLIEST_YEAR:
+            raise InvalidTicket("executed_at", self.executed_at, f"is before {EARLIEST_YEAR}")

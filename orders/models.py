@@ -167,9 +167,7 @@ class StagedOrder(models.Model):
             models.Index(name="staged_orders_source", fields=("source", "created_at")),
             models.Index(name="staged_orders_source_file", fields=("source_file",)),
             # expire_orders: few orders have a date.
-            models.Index(
-                name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)
-            ),
+            models.Index(name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)),
         )
 
     def __str__(self) -> str:
@@ -178,16 +176,19 @@ class StagedOrder(models.Model):
     @property
     def leaves_quantity(self) -> Decimal:
         """What is still to be filled."""
-        return max(Decimal(0), self.quantity - self.filled_quantity)
+        return max(Decimal(0), Decimal(self.quantity - self.filled_quantity))
 
     @property
     def violation_codes(self) -> list[tuple[str, str]]:
         """(code, severity) pairs, worst first."""
-        return [(code, severity) for code, _, severity in (item.partition(":") for item in self.violations.split(",") if item)]
+        return [
+            (code, severity)
+            for code, _, severity in (item.partition(":") for item in self.violations.split(",") if item)
+        ]
 
     @property
     def overfill(self) -> Decimal:
-        return max(Decimal(0), self.filled_quantity - self.quantity)
+        return max(Decimal(0), Decimal(self.filled_quantity - self.quantity))
 
 
 class OrderLeg(models.Model):
@@ -233,9 +234,7 @@ class OrderEvent(models.Model):
     sequence = models.PositiveIntegerField()
     at = models.DateTimeField()
     kind = models.CharField(max_length=16, choices=EventKind.choices)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     actor_name = models.CharField(max_length=150)
     """The user name at that time, or what acted where no person did ("expire_orders")."""
     from_status = models.CharField(max_length=16, blank=True)

@@ -77,6 +77,7 @@ class Leg:
     price: Decimal = Decimal(0)
     multiplier: Decimal = Decimal(100)
     expiry: date | None = None
+    underlying: str = ""
 
     def __post_init__(self) -> None:
         if self.right not in ("C", "P", "S"):
@@ -93,19 +94,41 @@ def payoff(legs: Iterable[Leg], spot: Decimal) -> Decimal:
 def max_loss(legs: Sequence[Leg]) -> Decimal | None:
     """The worst loss at expiry, net of premium, never below 0; None where it is unbounded (net short calls).
 
-    The payoff is piecewise linear, so its minimum lies at 0, at a strike, or at infinity. Legs of different expiries
-    are taken apart, each with its own worst price: the sum is an upper bound, since one long leg may outlive the short
-    one it covers. Stock counts with every expiry's worst case only once, together with the first.
+    The payoff is piecewise linear, so its minimum lies at 0, at a strike, or at infinity. Legs of different underlyings
+    and of different expiries are taken apart, each with its own worst price: the sum is an upper bound, since one long
+    leg may outlive the short one it covers, and nothing of one underlying covers another.
     """
-    groups = _by_expiry(legs)
     worst = Decimal(0)
-    for group in groups:
-        if _slope_at_infinity(group) < 0:
+    for underlying in {leg.underlying for leg in legs}:
+        own = _worst_payoff([leg for leg in legs if leg.underlying == underlying])
+        if own is None:
             return None
-        corners = {Decimal(0)} | {leg.strike for leg in group if leg.strike is not None}
-        worst += min(payoff(group, spot) for spot in corners)
+        worst += own
     premium = sum((leg.quantity * leg.multiplier * leg.price for leg in legs), Decimal(0))
     return max(Decimal(0), premium - worst)
+
+
+def _worst_payoff(legs: Sequence[Leg]) -> Decimal | None:
+    """The lowest payoff of legs on one underlying, None where there is none. Stock may be given up at any expiry.
+
+    Counted is the worst expiry among those at which it leaves nothing unbounded: shares that cover a call go with it.
+    """
+    stock = [leg for leg in legs if leg.right == "S"]
+    groups = _by_expiry([leg for leg in legs if leg.right != "S"])
+    totals: list[Decimal] = []
+    for place in range(len(groups)):
+        lowest = [_lowest([*group, *stock] if number == place else group) for number, group in enumerate(groups)]
+        known = [payoff for payoff in lowest if payoff is not None]
+        if len(known) == len(groups):
+            totals.append(sum(known, Decimal(0)))
+    return min(totals, default=None)
+
+
+def _lowest(legs: Sequence[Leg]) -> Decimal | None:
+    if _slope_at_infinity(legs) < 0:
+        return None
+    corners = {Decimal(0)} | {leg.strike for leg in legs if leg.strike is not None}
+    return min(payoff(legs, spot) for spot in corners)
 
 
 def _intrinsic(leg: Leg, spot: Decimal) -> Decimal:
@@ -122,8 +145,5 @@ def _slope_at_infinity(legs: Iterable[Leg]) -> Decimal:
 def _by_expiry(legs: Sequence[Leg]) -> list[list[Leg]]:
     groups: dict[date | None, list[Leg]] = defaultdict(list)
     for leg in legs:
-        if leg.right != "S":
-            groups[leg.expiry].append(leg)
-    ordered = [groups[key] for key in sorted(groups, key=lambda day: day or date.min)] or [[]]
-    ordered[0] = [*ordered[0], *(leg for leg in legs if leg.right == "S")]
-    return ordered
+        groups[leg.expiry].append(leg)
+    return list(groups.values()) or [[]]

@@ -168,4 +168,4 @@ def _boolean(name: str, value: object) -> bool:
 def _symbols(name: str, value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise InvalidPolicy(f"{name}={value!r} must be a list of symbols")
-    return frozenset(value)
+    return frozenset(item.upper() for item in value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from orders.assessment import POINT, Assessment, Context, Contribution, Severity, scored
-from orders.choices import Instrument, OrderType, Side
+from orders.choices import NEEDS_PRICE, Instrument, OrderType, Side
 from orders.options import max_loss
 from orders.policy import Policy
 from orders.ticket import Ticket
@@ -30,6 +30,8 @@ CITATIONS = {
 BLOCK_FLOOR = Decimal(90)
 # From this share of a limit on, the reviewer is warned.
 WARN_SHARE = Decimal("0.8")
+# The largest figure the orders' table holds.
+MAX_NOTIONAL = Decimal(10) ** 16
 
 
 class NotKnown(Exception):
@@ -59,8 +61,11 @@ def assess(order: Ticket, context: Context, policy: Policy) -> Assessment:
 
 
 def fresh_price(order: Ticket, context: Context, policy: Policy) -> Decimal:
-    """What one unit costs: the order's own price, else a market price that is recent enough. Raises NotKnown."""
-    if order.price is not None:
+    """What one unit costs: the order's own price, else a market price that is recent enough. Raises NotKnown.
+
+    A price that a market order carries along binds nobody, so it measures nothing.
+    """
+    if order.price is not None and order.order_type in NEEDS_PRICE:
         return order.price
     if order.order_type == OrderType.STOP and order.stop_price is not None:
         return order.stop_price
@@ -78,8 +83,17 @@ def fresh_price(order: Ticket, context: Context, policy: Policy) -> Decimal:
 
 
 def notional(order: Ticket, context: Context, policy: Policy) -> Decimal:
-    """|price| x quantity x multiplier, in account currency. Raises NotKnown."""
-    return abs(fresh_price(order, context, policy)) * order.quantity * order.multiplier
+    """|price| x quantity x multiplier, in account currency. Raises NotKnown.
+
+    A sale fills at its price or above it: the last quote, however old, measures it where that is higher.
+    """
+    price = abs(fresh_price(order, context, policy))
+    if order.side == Side.SELL and context.quote is not None:
+        price = max(price, context.quote.price)
+    found = price * order.quantity * order.multiplier
+    if found >= MAX_NOTIONAL:
+        raise NotKnown(f"a notional of {found:.2E} is beyond every figure that is kept")
+    return found
 
 
 def worst_loss(order: Ticket, context: Context, policy: Policy) -> Decimal | None:
@@ -92,7 +106,7 @@ def worst_loss(order: Ticket, context: Context, policy: Policy) -> Decimal | Non
         without = max_loss(order.option_legs(None))
         if without is None:
             return None
-        if order.price is not None:
+        if order.price is not None and order.order_type in NEEDS_PRICE:
             return max(Decimal(0), without + order.price * order.quantity * order.multiplier)
         if without == 0:
             raise NotKnown("the combination has no net price, and its loss is the premium paid")
@@ -118,12 +132,14 @@ def _order_notional(order: Ticket, context: Context, policy: Policy) -> Contribu
 def _order_quantity(order: Ticket, policy: Policy) -> Contribution:
     """Contracts per leg against the strategy's cap, shares or contracts against the cap for every order."""
     code = "ORDER_QUANTITY"
-    measured = max([order.quantity, *(leg.quantity for leg in order.legs if leg.instrument != Instrument.STOCK)])
+    contracts = max([order.quantity, *(leg.quantity for leg in order.legs if leg.instrument != Instrument.STOCK)])
+    largest = max([contracts, *(leg.quantity for leg in order.legs)])
     strategy = policy.strategies.get(order.strategy)
-    caps = [cap for cap in (policy.max_order_quantity, strategy.qty_cap if strategy else None) if cap is not None]
-    if not caps:
+    caps = ((largest, policy.max_order_quantity), (contracts, strategy.qty_cap if strategy else None))
+    armed = [(measured, cap) for measured, cap in caps if cap is not None]
+    if not armed:
         return _not_armed(code, "max_order_quantity")
-    limit = min(caps)
+    measured, limit = max(armed, key=lambda pair: pair[0] / pair[1])
     return _against(code, "Quantity", measured, limit, f"{measured.normalize():f}", f"{limit.normalize():f}")
 
 

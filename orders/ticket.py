@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from functools import cached_property
 from math import gcd
 from typing import Any
 
+from emo_site.db.json_documents import problem
 from orders.choices import NEEDS_PRICE, NEEDS_STOP_PRICE, Instrument, LegAction, OrderType, Side, TimeInForce
 from orders.options import InvalidOptionSymbol, Leg, OptionSymbol, parse_osi
 
@@ -17,10 +19,17 @@ MAX_SYMBOL_LENGTH = 32
 # The largest figures the tables hold; a number beyond them is a mistake, not an order.
 MAX_QUANTITY = Decimal(10) ** 10
 MAX_PRICE = Decimal(10) ** 10
+MAX_OBJECTIONS = 5
 STOCK_MULTIPLIER = 1
 OPTION_MULTIPLIER = 100
 QUANTITY_STEP = Decimal("1e-8")
 PRICE_STEP = Decimal("1e-6")
+# Taken for a share, a mistyped option would be judged at a hundredth of its size.
+_LIKE_AN_OPTION = re.compile(r"[0-9]{6}[CP][0-9]", re.IGNORECASE)
+_CODE = re.compile(r"[A-Z0-9_]{1,32}")
+_INSTRUMENTS = {"C": Instrument.CALL, "P": Instrument.PUT}
+
+_TEXTS = (("strategy", 64), ("client_order_id", 128), ("source", 64), ("source_file", 255), ("checksum", 64))
 
 
 class InvalidTicket(ValueError):
@@ -38,10 +47,20 @@ class Objection:
     code: str
     message: str
 
+    def __post_init__(self) -> None:
+        # The code is kept in a list of codes, separated by commas.
+        if not _CODE.fullmatch(self.code):
+            raise InvalidTicket("code", self.code, "must be 1 to 32 capital letters, digits or underscores")
+        if found := problem(self.message):
+            raise InvalidTicket("message", self.message, found)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TicketLeg:
-    """One leg: quantity in contracts (or shares), positive; `action` says the side. Option legs have a strike."""
+    """One leg: quantity in contracts (or shares), positive; `action` says the side. Option legs have a strike.
+
+    `symbol` is the underlying's or the option's own; the latter must say what the other fields say.
+    """
 
     action: LegAction
     instrument: Instrument
@@ -59,12 +78,32 @@ class TicketLeg:
         if self.instrument == Instrument.STOCK:
             if self.strike is not None or self.expiry is not None:
                 raise InvalidTicket("strike", self.strike, "stock has neither strike nor expiry")
+            if self.multiplier != STOCK_MULTIPLIER:
+                # With an option's multiplier a hundred shares would cover a hundred calls.
+                raise InvalidTicket("multiplier", self.multiplier, "stock is counted in shares: 1")
         elif self.strike is None:
             raise InvalidTicket("strike", None, f"a {self.instrument} leg needs a strike")
         else:
             check_number("strike", self.strike, low=PRICE_STEP, high=MAX_PRICE, step=PRICE_STEP)
         if self.multiplier < 1 or self.multiplier > 1_000_000:
             raise InvalidTicket("multiplier", self.multiplier, "must be from 1 to 1000000")
+        if self.option is not None and not self._agrees_with(self.option):
+            raise InvalidTicket("symbol", self.symbol, "is an option of another kind, strike or expiry than the leg's")
+
+    @cached_property
+    def option(self) -> OptionSymbol | None:
+        return _option(self.symbol)
+
+    @property
+    def underlying(self) -> str:
+        return self.option.root if self.option else self.symbol
+
+    def _agrees_with(self, option: OptionSymbol) -> bool:
+        return (
+            self.instrument == _INSTRUMENTS[option.right]
+            and self.strike == option.strike
+            and self.expiry in (None, option.expiry)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +143,29 @@ class Ticket:
         self._check_prices()
         if (self.side == Side.AS_DEFINED) != bool(self.legs):
             raise InvalidTicket("side", self.side, "is as_defined exactly where the order has legs")
+        if self.legs:
+            self._check_legs()
         if self.confidence is not None:
             check_number("confidence", self.confidence, low=Decimal(0), high=Decimal(1), step=Decimal("1e-4"))
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             raise InvalidTicket("expires_at", self.expires_at, "needs a time zone")
         if self.time_in_force == TimeInForce.GTD and self.expires_at is None:
             raise InvalidTicket("expires_at", None, "an order good till a date needs the date")
-        for name, limit in (("strategy", 64), ("client_order_id", 128), ("source", 64), ("source_file", 255)):
-            if len(getattr(self, name)) > limit:
-                raise InvalidTicket(name, getattr(self, name), f"has more than {limit} characters")
+        for name, limit in _TEXTS:
+            check_text(name, getattr(self, name), limit)
+        if len(self.objections) > MAX_OBJECTIONS:
+            raise InvalidTicket("objections", len(self.objections), f"are more than {MAX_OBJECTIONS}")
+        if found := problem(self.metadata):
+            raise InvalidTicket("metadata", self.metadata, found)
+
+    def _check_legs(self) -> None:
+        if self.option is not None:
+            raise InvalidTicket("symbol", self.symbol, "a combination is named by its underlying")
+        # The net price counts once per combination: more of them than the legs make would multiply a credit.
+        if self.quantity != (made := combination_quantity(self.legs)):
+            raise InvalidTicket("quantity", self.quantity, f"the legs make {made} combinations")
+        if len({leg.multiplier for leg in self.legs if leg.instrument != Instrument.STOCK}) > 1:
+            raise InvalidTicket("legs", len(self.legs), "options of different multipliers have no common net price")
 
     def _check_prices(self) -> None:
         for name, needed in (("price", NEEDS_PRICE), ("stop_price", NEEDS_STOP_PRICE)):
@@ -128,14 +181,17 @@ class Ticket:
     @cached_property
     def option(self) -> OptionSymbol | None:
         """The option that `symbol` itself names, None where it names an underlying."""
-        try:
-            return parse_osi(self.symbol)
-        except InvalidOptionSymbol:
-            return None
+        return _option(self.symbol)
 
     @property
     def underlying(self) -> str:
         return self.option.root if self.option else self.symbol
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol the order trades or depends on: its own, its legs' and their underlyings."""
+        legs = [name for leg in self.legs for name in (leg.symbol, leg.underlying)]
+        return sorted({self.symbol, self.underlying, *legs})
 
     @property
     def multiplier(self) -> int:
@@ -172,7 +228,21 @@ def combination_quantity(legs: Iterable[TicketLeg]) -> Decimal:
 def _signed(leg: TicketLeg) -> Leg:
     sign = -1 if leg.action == LegAction.SELL else 1
     right = {Instrument.CALL: "C", Instrument.PUT: "P", Instrument.STOCK: "S"}[leg.instrument]
-    return Leg(right, leg.strike, sign * leg.quantity, multiplier=Decimal(leg.multiplier), expiry=leg.expiry)
+    return Leg(
+        right,
+        leg.strike,
+        sign * leg.quantity,
+        multiplier=Decimal(leg.multiplier),
+        expiry=leg.expiry,
+        underlying=leg.underlying,
+    )
+
+
+def _option(symbol: str) -> OptionSymbol | None:
+    try:
+        return parse_osi(symbol)
+    except InvalidOptionSymbol:
+        return None
 
 
 def _one_of(name: str, value: object, allowed: Any) -> None:
@@ -183,6 +253,18 @@ def _one_of(name: str, value: object, allowed: Any) -> None:
 def _check_symbol(name: str, value: str) -> None:
     if not value or value != value.strip() or len(value) > MAX_SYMBOL_LENGTH or not value.isprintable():
         raise InvalidTicket(name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them")
+    if _LIKE_AN_OPTION.search(value):
+        try:
+            parse_osi(value)
+        except InvalidOptionSymbol as error:
+            raise InvalidTicket(name, value, f"looks like an option and is none ({error})") from error
+
+
+def check_text(name: str, value: str, limit: int) -> None:
+    if len(value) > limit:
+        raise InvalidTicket(name, value, f"has more than {limit} characters")
+    if not value.isprintable():
+        raise InvalidTicket(name, value, "holds a line break or another control character")
 
 
 def check_number(name: str, value: Decimal, *, low: Decimal, high: Decimal, step: Decimal) -> None:

@@ -6,7 +6,8 @@ one row of the audit trail, in one transaction. Whoever comes second is refused,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,11 +16,23 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin, User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Sum
+from django.db.models import F
 
 from orders import audit, compliance, risk
 from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
-from orders.choices import FILLABLE, TRANSITIONS, EventKind, LegAction, OrderStatus, OrderType, Side, TimeInForce
+from orders.choices import (
+    AT_BROKER,
+    FILLABLE,
+    REVIEWED,
+    TRANSITIONS,
+    EventKind,
+    Instrument,
+    LegAction,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from orders.context import gather, policy_in_force
 from orders.execution_quality import average_fill_price, execution_score, slippage_bps
 from orders.fill import Fill
@@ -29,6 +42,19 @@ from orders.ticket import Objection, Ticket, TicketLeg
 
 # Clocks of two machines differ a little; a fill from further ahead than this is a mistake.
 CLOCK_TOLERANCE = timedelta(seconds=60)
+# What the column holds; PostgreSQL would refuse the row with an error of its own.
+MAX_NOTIONAL = Decimal(10) ** 16
+
+
+# What a person needs to lead an order to a status. (Its creator may cancel it without.)
+PERMISSIONS = {
+    OrderStatus.APPROVED: ("orders.review_stagedorder", "approve orders"),
+    OrderStatus.REJECTED: ("orders.review_stagedorder", "reject orders"),
+    OrderStatus.CANCELLED: ("orders.cancel_stagedorder", "cancel orders of others"),
+    OrderStatus.SUBMITTED: ("orders.submit_stagedorder", "submit orders"),
+    OrderStatus.BROKER_REJECTED: ("orders.execute_stagedorder", "record the broker's answers"),
+}
+RECORDS_FILLS = "orders.execute_stagedorder"
 
 
 class Refused(Exception):
@@ -92,7 +118,7 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
     """Writes the order, its legs, its assessment and the first event: pending_review, or blocked where a rule blocks.
 
     `created_at` is when the source wrote the order, where that was earlier. Raises Refused for a client_order_id that
-    this environment has already.
+    this environment has already, and for an order worth more than the tables hold.
     """
     policy = policy_in_force()
     context = gather(ticket, created_by=created_by.get_username(), now=now)
@@ -102,6 +128,8 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
         order.notional = risk.notional(ticket, context, policy)
     except risk.NotKnown:
         order.notional = None
+    if order.notional is not None and order.notional >= MAX_NOTIONAL:
+        raise Refused("TOO_LARGE", f"notional={order.notional:f}: the desk records less than {MAX_NOTIONAL:f}.")
     try:
         with transaction.atomic():
             order.save(force_insert=True)
@@ -126,12 +154,23 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
     return order
 
 
+def check(order: StagedOrder, to: OrderStatus, *, actor: User) -> None:
+    """Raises the refusal that the order's row and the actor alone tell: permission, four eyes, status.
+
+    Pages ask it what to offer; it reads nothing, and the rules may still refuse.
+    """
+    permission, what = PERMISSIONS[to]
+    if to != OrderStatus.CANCELLED or actor != order.created_by:
+        _require(actor, permission, what)
+    if to in (OrderStatus.APPROVED, OrderStatus.REJECTED):
+        _check_four_eyes(order, actor)
+    _check_legal(order, to)
+
+
 def approve(order_id: UUID, *, actor: User, now: datetime, note: str = "") -> StagedOrder:
     """A second person says yes. The rules run once more: an approval must not rest on what was true yesterday."""
-    _require(actor, "orders.review_stagedorder", "approve orders")
     order = _get(order_id)
-    _check_four_eyes(order, actor)
-    _check_legal(order, OrderStatus.APPROVED)
+    check(order, OrderStatus.APPROVED, actor=actor)
     judgement = judge(
         ticket_of(order), created_by=order.created_by.get_username(), now=now, reviewer=actor.get_username()
     )
@@ -151,11 +190,10 @@ def approve(order_id: UUID, *, actor: User, now: datetime, note: str = "") -> St
 
 def reject(order_id: UUID, *, actor: User, now: datetime, reason: str) -> StagedOrder:
     """A reviewer says no; the reason is required."""
-    _require(actor, "orders.review_stagedorder", "reject orders")
+    order = _get(order_id)
+    check(order, OrderStatus.REJECTED, actor=actor)
     if not reason.strip():
         raise Refused("REASON_REQUIRED", "A rejection needs its reason.")
-    order = _get(order_id)
-    _check_four_eyes(order, actor)
     return _transition(
         order,
         OrderStatus.REJECTED,
@@ -170,8 +208,7 @@ def reject(order_id: UUID, *, actor: User, now: datetime, reason: str) -> Staged
 def cancel(order_id: UUID, *, actor: User, now: datetime, reason: str = "") -> StagedOrder:
     """Withdraws an open order; its creator may, and whoever has the permission."""
     order = _get(order_id)
-    if actor != order.created_by:
-        _require(actor, "orders.cancel_stagedorder", "cancel orders of others")
+    check(order, OrderStatus.CANCELLED, actor=actor)
     return _transition(
         order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason
     )
@@ -182,10 +219,14 @@ def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
 
     In that case the order is changed (pending_review, with an event) and Refused is raised all the same.
     """
-    _require(actor, "orders.submit_stagedorder", "submit orders")
     order = _get(order_id)
-    _check_legal(order, OrderStatus.SUBMITTED)
-    judgement = judge(ticket_of(order), created_by=order.created_by.get_username(), now=now)
+    check(order, OrderStatus.SUBMITTED, actor=actor)
+    judgement = judge(
+        ticket_of(order),
+        created_by=order.created_by.get_username(),
+        now=now,
+        reviewer=order.reviewed_by.get_username() if order.reviewed_by else "",
+    )
     if not judgement.blocks:
         return _transition(
             order, OrderStatus.SUBMITTED, kind=EventKind.SUBMITTED, actor=actor, now=now, seen=judgement.summary(),
@@ -207,11 +248,12 @@ def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
 
 def broker_reject(order_id: UUID, *, actor: User, now: datetime, reason: str) -> StagedOrder:
     """The venue refused a submitted order."""
-    _require(actor, "orders.execute_stagedorder", "record the broker's answers")
+    order = _get(order_id)
+    check(order, OrderStatus.BROKER_REJECTED, actor=actor)
     if not reason.strip():
         raise Refused("REASON_REQUIRED", "The broker's reason is needed.")
     return _transition(
-        _get(order_id), OrderStatus.BROKER_REJECTED, kind=EventKind.BROKER_REJECTED, actor=actor, now=now, reason=reason
+        order, OrderStatus.BROKER_REJECTED, kind=EventKind.BROKER_REJECTED, actor=actor, now=now, reason=reason
     )
 
 
@@ -241,7 +283,7 @@ def record_execution(order_id: UUID, fill: Fill, *, actor: User, now: datetime) 
     A fill that raced a cancel or an expiry is booked; what exceeds the order is booked and flagged. Raises Refused for
     an execution_id that was booked before, for an order that never went to a broker, and for an unknown leg.
     """
-    _require(actor, "orders.execute_stagedorder", "record fills")
+    _require(actor, RECORDS_FILLS, "record fills")
     if fill.executed_at > now + CLOCK_TOLERANCE:
         raise Refused("FILL_IN_FUTURE", f"executed_at={fill.executed_at.isoformat()} is after {now.isoformat()}.")
     with transaction.atomic():
@@ -249,8 +291,8 @@ def record_execution(order_id: UUID, fill: Fill, *, actor: User, now: datetime) 
         order = StagedOrder.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
             raise _unknown(order_id)
-        if OrderStatus(order.status) not in FILLABLE:
-            raise Refused("NOT_FILLABLE", f"A {order.get_status_display()} order was never at the broker.")
+        if OrderStatus(order.status) not in FILLABLE or not order.events.filter(to_status__in=AT_BROKER).exists():
+            raise Refused("NOT_FILLABLE", f"This {order.get_status_display()} order was never at the broker.")
         return _book(order, fill, actor=actor, now=now, kind=EventKind.FILLED, reason="")
 
 
@@ -270,8 +312,14 @@ def import_history(
     The order must be one that was just staged. Nothing is judged anew: it has happened.
     """
     order = _get(order_id)
-    if order.status not in (OrderStatus.PENDING_REVIEW, OrderStatus.BLOCKED):
-        raise Refused("ILLEGAL_TRANSITION", f"A {order.get_status_display()} order has a history of its own.")
+    if order.event_count != 1:
+        raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order has a history of its own.")
+    if reviewer is not None:
+        _check_four_eyes(order, reviewer)
+    if status in REVIEWED and (reviewer is None or reviewed_at is None):
+        raise Refused("REVIEWER_REQUIRED", f"An order that became {status.label} had a reviewer: who, and when?")
+    if fill is not None and status not in FILLABLE:
+        raise Refused("NOT_FILLABLE", f"An order that became {status.label} has no fills.")
     with transaction.atomic():
         order = _update(
             order,
@@ -309,7 +357,7 @@ def ticket_of(order: StagedOrder) -> Ticket:
         legs=tuple(
             TicketLeg(
                 action=LegAction(leg.action),
-                instrument=leg.instrument,
+                instrument=Instrument(leg.instrument),
                 symbol=leg.symbol,
                 quantity=leg.quantity,
                 strike=leg.strike,
@@ -432,7 +480,7 @@ def _transition(
     to: OrderStatus,
     *,
     kind: EventKind,
-    actor: AbstractBaseUser | str,
+    actor: User | str,
     now: datetime,
     reason: str = "",
     seen: dict[str, Any] | None = None,
@@ -450,7 +498,7 @@ def _update(
     to: OrderStatus,
     *,
     kind: EventKind,
-    actor: AbstractBaseUser | str,
+    actor: User | str,
     now: datetime,
     reason: str,
     seen: dict[str, Any],
@@ -478,32 +526,35 @@ def _book(
 ) -> ExecutedOrder:
     leg = _filled_leg(order, fill)
     execution = _insert_execution(order, leg, fill)
-    fills = list(order.executions.filter(leg__isnull=True).values_list("execution_quantity", "execution_price"))
-    filled = _filled_quantity(order)
-    average = average_fill_price(fills)
+    # Added up here and not by the database: SQLite adds in binary.
+    fills = list(order.executions.values_list("leg__position", "execution_quantity", "execution_price"))
+    whole = [(quantity, price) for position, quantity, price in fills if position is None]
+    of_legs = _filled_of_legs(order, [(position, quantity) for position, quantity, _ in fills if position is not None])
+    filled = _filled_quantity(order, sum((quantity for quantity, _ in whole), Decimal(0)), of_legs)
+    average = average_fill_price(whole)
     changes: dict[str, Any] = {
         "filled_quantity": filled,
         "average_fill_price": None if average is None else average.quantize(Decimal("1e-6")),
-        "performance_score": _performance_score(order, filled, average),
+        "performance_score": _performance_score(order, filled, average, fill.executed_at),
     }
     status = OrderStatus.EXECUTED if filled >= order.quantity else OrderStatus.PARTIALLY_FILLED
     if order.status == OrderStatus.EXECUTED:
         status = OrderStatus.EXECUTED
-    overfill = max(Decimal(0), filled - order.quantity)
+    overfills = _overfills(order.quantity, filled, of_legs)
     _update(
         order,
         status,
         kind=kind,
         actor=actor,
         now=now,
-        reason=reason or (f"overfilled by {overfill.normalize():f}" if overfill else ""),
+        reason=reason or "; ".join(f"{what} overfilled by {by.normalize():f}" for what, by in overfills.items()),
         seen={
             "execution_id": fill.execution_id,
             "price": str(fill.price),
             "quantity": str(fill.quantity),
             "fees": str(fill.fees),
             "filled_quantity": str(filled),
-            "overfill": str(overfill),
+            "overfill": {what: str(by) for what, by in overfills.items()},
         },
         changes=changes,
     )
@@ -547,28 +598,39 @@ def _insert_execution(order: StagedOrder, leg: OrderLeg | None, fill: Fill) -> E
     return execution
 
 
-def _filled_quantity(order: StagedOrder) -> Decimal:
+def _filled_of_legs(order: StagedOrder, fills: Sequence[tuple[int, Decimal]]) -> dict[int, tuple[Decimal, Decimal]]:
+    """(filled, ordered) of each leg by its position; empty where no fill names a leg."""
+    done: dict[int, Decimal] = defaultdict(Decimal)
+    for position, quantity in fills:
+        done[position] += quantity
+    return {leg.position: (done[leg.position], leg.quantity) for leg in order.legs.all()} if fills else {}
+
+
+def _filled_quantity(order: StagedOrder, whole: Decimal, of_legs: Mapping[int, tuple[Decimal, Decimal]]) -> Decimal:
     """Whole-order fills, and as many combinations as the least filled leg makes."""
-    whole = order.executions.filter(leg__isnull=True).aggregate(q=Sum("execution_quantity"))["q"] or Decimal(0)
-    by_leg = dict(
-        order.executions.filter(leg__isnull=False).order_by().values_list("leg").annotate(q=Sum("execution_quantity"))
-    )
-    if not by_leg:
-        return Decimal(whole)
-    shares = [by_leg.get(leg.pk, Decimal(0)) / leg.quantity for leg in order.legs.all()]
-    return Decimal(whole + min(shares) * order.quantity).quantize(Decimal("1e-8"))
+    share = min((done / ordered for done, ordered in of_legs.values()), default=Decimal(0))
+    filled: Decimal = whole + share * order.quantity
+    return filled.quantize(Decimal("1e-8"))
 
 
-def _benchmark(order: StagedOrder) -> tuple[str, Decimal] | None:
+def _overfills(ordered: Decimal, filled: Decimal, of_legs: Mapping[int, tuple[Decimal, Decimal]]) -> dict[str, Decimal]:
+    """What exceeds the order, and what exceeds a leg of it: a leg may be filled twice before another is at all."""
+    found = {"order": filled - ordered}
+    found |= {f"leg {position}": done - wanted for position, (done, wanted) in of_legs.items()}
+    return {what: by for what, by in found.items() if by > 0}
+
+
+def _benchmark(order: StagedOrder, filled_at: datetime) -> tuple[str, Decimal] | None:
     """What the order should have cost: the quote seen when it was staged, else its limit price."""
     seen = order.workflow_state.get("assessment", {}).get("seen", {}).get("quote")
-    if seen:
+    # An imported fill may be older than every quote that was on record when the order came in.
+    if seen and datetime.fromisoformat(seen["at"]) <= filled_at + CLOCK_TOLERANCE:
         return "quote at the last assessment", Decimal(seen["price"])
     return None if order.price is None else ("limit price", order.price)
 
 
 def _slippage(order: StagedOrder, fill: Fill, leg: OrderLeg | None) -> dict[str, Any]:
-    benchmark = _benchmark(order)
+    benchmark = _benchmark(order, fill.executed_at)
     if order.side == Side.AS_DEFINED or leg is not None:
         return {"slippage_bps": None, "reason": "n/a: a combination has no single benchmark price"}
     if benchmark is None or benchmark[1] <= 0:
@@ -578,8 +640,10 @@ def _slippage(order: StagedOrder, fill: Fill, leg: OrderLeg | None) -> dict[str,
     return {"slippage_bps": str(bps), "benchmark": name, "benchmark_price": str(price)}
 
 
-def _performance_score(order: StagedOrder, filled: Decimal, average: Decimal | None) -> Decimal | None:
-    benchmark = _benchmark(order)
+def _performance_score(
+    order: StagedOrder, filled: Decimal, average: Decimal | None, filled_at: datetime
+) -> Decimal | None:
+    benchmark = _benchmark(order, filled_at)
     slippage = None
     if average is not None and order.side != Side.AS_DEFINED and benchmark is not None and benchmark[1] > 0:
         slippage = slippage_bps(order.side, average, benchmark[1])

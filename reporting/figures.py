@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emo_site.display import age, count, money, moment, number, score
+from emo_site.display import age, count, moment, money, number, score
 
-__all__ = ["Figure", "age", "count", "money", "moment", "number", "score"]
+__all__ = ["Figure", "age", "count", "moment", "money", "number", "score"]
 
 
 @dataclass(frozen=True, kw_only=True)

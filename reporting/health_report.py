@@ -130,7 +130,9 @@ def build(*, now: datetime, results: Sequence[ProbeResult]) -> InstitutionalRepo
         system_status=status.label,
         system_tone=TONES[status],
         pulled_down_by=tuple(
-            f"{result.name}: {result.finding.status}" for result in results if result.score is not None and result.score < 100
+            f"{result.name}: {result.finding.status}"
+            for result in results
+            if result.score is not None and result.score < 100
         ),
         total_orders=orders.total if orders else None,
         active_orders=orders.active if orders else None,
@@ -161,7 +163,7 @@ def _orders(now: datetime, missing: list[str]) -> _Orders | None:
                 order=f"{event.order.symbol} {event.order.client_order_id}",
                 actor=event.actor_name,
             )
-            for event in events.order_by("-at", "-id")[:RECENT_EVENTS]
+            for event in events.order_by("-at", "-sequence")[:RECENT_EVENTS]
         )
         demo = StagedOrder.objects.demo().exists()
     except DatabaseError as error:
@@ -264,7 +266,9 @@ def _headline(results: Sequence[ProbeResult], orders: _Orders | None) -> tuple[F
             else "no probe knows",
         ),
         Figure(
-            label="Orders", value=figures.count(orders.total) if orders else "n/a", note=why or "all that were ever staged"
+            label="Orders",
+            value=figures.count(orders.total) if orders else "n/a",
+            note=why or "all that were ever staged",
         ),
         Figure(
             label="Active orders",

@@ -38,7 +38,9 @@ class StrategyPerformance(models.Model):
         ordering = ("-period_start", "strategy_name")
         verbose_name_plural = "strategy performance"
         constraints = (
-            models.CheckConstraint(name="strategy_performance_period_order", condition=Q(period_end__gt=F("period_start"))),
+            models.CheckConstraint(
+                name="strategy_performance_period_order", condition=Q(period_end__gt=F("period_start"))
+            ),
             models.CheckConstraint(
                 name="strategy_performance_trade_counts",
                 condition=Q(total_trades__gte=F("winning_trades") + F("losing_trades")),

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.urls import reverse
 
-from orders.choices import ACTIVE_GROUP, CANCELLED_GROUP, EXECUTED_GROUP, PENDING_GROUP, TONES, OrderStatus
+from orders.choices import ACTIVE_GROUP, CANCELLED_GROUP, EXECUTED_GROUP, PENDING_GROUP, TONES, OrderStatus, Side
 from orders.models import StagedOrder
 from orders.querysets import StagedOrderQuerySet
 from reporting import figures
@@ -34,8 +35,8 @@ class OrderRow:
     strategy: str
     status: str
     tone: str
-    age: str
     created: str
+    age: str
     notional: str
     risk_score: str
     compliance_score: str
@@ -71,10 +72,20 @@ class OrderReview:
     n_performance: int
     by_status: dict[str, int]
     violations: dict[str, int]
-    status_bars: tuple[Share, ...]
-    violation_bars: tuple[Share, ...]
-    headline: tuple[Figure, ...]
     recent_orders: tuple[OrderRow, ...]
+
+    @cached_property
+    def headline(self) -> tuple[Figure, ...]:
+        return _headline(self)
+
+    @cached_property
+    def status_bars(self) -> tuple[Share, ...]:
+        found = [status for status in OrderStatus if status in self.by_status]
+        return shares([(status.label, self.by_status[status], TONES.get(status, "muted")) for status in found])
+
+    @cached_property
+    def violation_bars(self) -> tuple[Share, ...]:
+        return shares([(code, n, "warn") for code, n in self.violations.items()])
 
 
 def build(*, now: datetime, orders: StagedOrderQuerySet | None = None) -> OrderReview:
@@ -91,89 +102,85 @@ def build(*, now: datetime, orders: StagedOrderQuerySet | None = None) -> OrderR
         as_of=now,
         environment=settings.EMO_ENV,
         demo=demo,
+        total_orders=sum(by_status.values()),
+        active_orders=_sum_of(by_status, ACTIVE_GROUP),
+        pending_orders=_sum_of(by_status, PENDING_GROUP),
+        executed_orders=_sum_of(by_status, EXECUTED_GROUP),
+        cancelled_orders=_sum_of(by_status, CANCELLED_GROUP),
+        total_value=_cents(values["total_value"]) or Decimal("0.00"),
+        average_order_value=_mean(values["total_value"], values["n_valued"]),
+        largest_order_value=_cents(values["largest_order_value"]),
+        n_valued=values["n_valued"],
+        risk_score=_rounded(values["mean_risk_score"]),
+        n_risk=values["n_risk"],
+        compliance_score=_rounded(values["mean_compliance_score"]),
+        n_compliance=values["n_compliance"],
+        performance_score=_rounded(values["mean_performance_score"]),
+        n_performance=values["n_performance"],
         by_status=by_status,
         violations=violations,
-        status_bars=shares(
-            [(status.label, by_status[status], TONES.get(status, "muted")) for status in OrderStatus if status in by_status]
-        ),
-        violation_bars=shares([(code, n, "warn") for code, n in violations.items()]),
         recent_orders=recent,
-        **_totals(by_status),
-        **_figures(values),
-        headline=_headline(_totals(by_status), values),
     )
 
 
-def _totals(by_status: dict[str, int]) -> dict[str, int]:
-    def sum_of(group: frozenset[OrderStatus]) -> int:
-        return sum(by_status.get(status, 0) for status in group)
-
-    return {
-        "total_orders": sum(by_status.values()),
-        "active_orders": sum_of(ACTIVE_GROUP),
-        "pending_orders": sum_of(PENDING_GROUP),
-        "executed_orders": sum_of(EXECUTED_GROUP),
-        "cancelled_orders": sum_of(CANCELLED_GROUP),
-    }
+def _sum_of(by_status: dict[str, int], group: frozenset[OrderStatus]) -> int:
+    return sum(by_status.get(status, 0) for status in group)
 
 
-def _figures(values: dict[str, Any]) -> dict[str, Any]:
-    total, n_valued = values["total_value"] or Decimal(0), values["n_valued"]
-    return {
-        "total_value": total,
-        "average_order_value": (total / n_valued).quantize(Decimal("0.01")) if n_valued else None,
-        "largest_order_value": values["largest_order_value"],
-        "n_valued": n_valued,
-        **{
-            name: None if values[f"mean_{name}"] is None else round(float(values[f"mean_{name}"]), 2)
-            for name in ("risk_score", "compliance_score", "performance_score")
-        },
-        **{name: values[name] for name in ("n_risk", "n_compliance", "n_performance")},
-    }
+def _mean(total: Decimal | None, n: int) -> Decimal | None:
+    return None if total is None else _cents(total / n)
 
 
-def _headline(totals: dict[str, int], values: dict[str, Any]) -> tuple[Figure, ...]:
-    known = _figures(values)
-    n_valued, total = known["n_valued"], totals["total_orders"]
+def _cents(value: Decimal | None) -> Decimal | None:
+    """Engines give sums back with different numbers of decimals."""
+    return None if value is None else value.quantize(Decimal("0.01"))
+
+
+def _rounded(score: Any) -> float | None:
+    return None if score is None else round(float(score), 2)
+
+
+def _headline(review: OrderReview) -> tuple[Figure, ...]:
+    n_valued, total, no_value = review.n_valued, review.total_orders, "no order has a known notional"
     return (
         Figure(label="Orders", value=figures.count(total), note="all that were ever staged"),
-        Figure(label="Active", value=figures.count(totals["active_orders"]), note="approved, submitted, partially filled"),
-        Figure(label="Pending", value=figures.count(totals["pending_orders"]), note="draft, blocked, pending review"),
-        Figure(label="Executed", value=figures.count(totals["executed_orders"]), note="filled"),
+        Figure(label="Active", value=figures.count(review.active_orders), note="approved, submitted, partially filled"),
+        Figure(label="Pending", value=figures.count(review.pending_orders), note="draft, blocked, pending review"),
+        Figure(label="Executed", value=figures.count(review.executed_orders), note="filled"),
         Figure(
             label="Cancelled",
-            value=figures.count(totals["cancelled_orders"]),
+            value=figures.count(review.cancelled_orders),
             note="cancelled, expired, rejected, refused by broker",
         ),
         Figure(
             label="Total value",
-            value=figures.money(known["total_value"]) if n_valued else "n/a",
-            note=_of(n_valued, total, "sum of notionals, account currency", "no order has a known notional"),
+            value=figures.money(review.total_value) if n_valued else "n/a",
+            note=_of(n_valued, total, "sum of notionals, account currency", no_value),
         ),
         Figure(
             label="Average order value",
-            value=figures.money(known["average_order_value"]),
-            note=_of(n_valued, total, "mean notional", "no order has a known notional"),
+            value=figures.money(review.average_order_value),
+            note=_of(n_valued, total, "mean notional", no_value),
         ),
         Figure(
             label="Largest order value",
-            value=figures.money(known["largest_order_value"]),
-            note=_of(n_valued, total, "largest notional", "no order has a known notional"),
+            value=figures.money(review.largest_order_value),
+            note=_of(n_valued, total, "largest notional", no_value),
         ),
         Figure(
             label="Risk score",
-            value=figures.score(known["risk_score"]),
-            note=_of(known["n_risk"], total, "mean, 0 safe to 100", "no order was judged"),
+            value=figures.score(review.risk_score),
+            note=_of(review.n_risk, total, "mean, 0 safe to 100", "no order was judged"),
         ),
         Figure(
             label="Compliance score",
-            value=figures.score(known["compliance_score"]),
-            note=_of(known["n_compliance"], total, "mean, 100 best", "no order was judged"),
+            value=figures.score(review.compliance_score),
+            note=_of(review.n_compliance, total, "mean, 100 best", "no order was judged"),
         ),
         Figure(
             label="Performance score",
-            value=figures.score(known["performance_score"]),
-            note=_of(known["n_performance"], total, "mean execution score, 100 best", "no fill has a benchmark price"),
+            value=figures.score(review.performance_score),
+            note=_of(review.n_performance, total, "mean execution score, 100 best", "no fill has a benchmark price"),
         ),
     )
 
@@ -197,8 +204,7 @@ def _row(order: StagedOrder, now: datetime) -> OrderRow:
         client_order_id=order.client_order_id,
         url=reverse("admin:orders_stagedorder_change", args=[order.pk]),
         symbol=order.symbol,
-        what=f"{order.get_side_display()} {figures.number(order.quantity)}, {order.get_order_type_display()}"
-        + ("" if order.price is None else f" {figures.number(order.price)}"),
+        what=_what(order),
         strategy=order.strategy or "none stated",
         status=status.label,
         tone=TONES.get(status, "muted"),
@@ -211,3 +217,14 @@ def _row(order: StagedOrder, now: datetime) -> OrderRow:
         created_by=order.created_by.get_username(),
         reviewed_by=order.reviewed_by.get_username() if order.reviewed_by else "nobody yet",
     )
+
+
+def _what(order: StagedOrder) -> str:
+    """Side, quantity, type and price in a few words: "buy 2, limit 400.5"; "1 combination, limit -1.2"."""
+    quantity = figures.number(order.quantity)
+    if order.side == Side.AS_DEFINED:
+        amount = f"{quantity} combination" if order.quantity == 1 else f"{quantity} combinations"
+    else:
+        amount = f"{order.get_side_display()} {quantity}"
+    price = "" if order.price is None else f" {figures.number(order.price)}"
+    return f"{amount}, {order.get_order_type_display()}{price}"

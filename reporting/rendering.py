@@ -23,7 +23,7 @@ TEMPLATES: dict[type, str] = {
     OrderReview: "reports/orders.html",
 }
 # What only the page's layout needs; a program that reads the JSON has the figures themselves.
-PRESENTATION = frozenset({"headline", "status_bars", "violation_bars", "tone", "system_tone", "url", "history"})
+PRESENTATION = frozenset({"headline", "tone", "system_tone", "url", "history"})
 
 
 def template_of(report: Report) -> str:
@@ -47,8 +47,8 @@ def write(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
         # mkstemp makes files that only their owner reads; a report is for the group too.
-        os.chmod(temporary, 0o640)  # noqa: PTH101  # a plain path from mkstemp
-        os.replace(temporary, path)  # noqa: PTH105
+        os.chmod(temporary, 0o640)  # a plain path from mkstemp
+        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

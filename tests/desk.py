@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+
+import psycopg
 
 from tests.run import PROJECT
 
@@ -20,14 +27,21 @@ class Ran:
     seconds: float
 
 
+_FOREIGN = ("EMO_", "DATABASE", "POSTGRES", "PG", "SECRET_KEY", "ALLOWED_HOSTS", "DJANGO_")
+
+
+def _own(environment: dict[str, str]) -> dict[str, str]:
+    """The given variables, and of the caller's only those that say nothing about a desk."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)} | environment
+
+
 def manage(*arguments: str, environment: dict[str, str], timeout: float = 120) -> Ran:
     """`manage.py ARGUMENTS` with the given EMO_… variables and none of the caller's."""
-    foreign = ("EMO_", "DATABASE", "POSTGRES", "PG", "SECRET_KEY", "ALLOWED_HOSTS", "DJANGO_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, str(PROJECT / "manage.py"), *arguments],
-        env={**kept, **environment},
+        check=False,
+        env=_own(environment),
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -37,9 +51,65 @@ def manage(*arguments: str, environment: dict[str, str], timeout: float = 120) -
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
+@contextmanager
+def empty_database(folder: Path) -> Iterator[str]:
+    """The URL of a new, empty database on the engine this run is about; removed afterwards."""
+    url = os.environ.get("EMO_DB_URL", "")
+    if not url.startswith("postgres"):
+        yield f"sqlite:///{folder}/empty.sqlite"
+        return
+    name = f"emo_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]  # a name of our own
+    try:
+        yield f"{url.rpartition('/')[0]}/{name}"
+    finally:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+
+
 def sqlite_desk(folder: Path) -> dict[str, str]:
     """The environment of a fresh, migrated desk on SQLite."""
     environment = {"EMO_ENV": "dev", "EMO_DB_URL": f"sqlite:///{folder}/desk.sqlite"}
     ran = manage("migrate", "--verbosity", "0", environment=environment)
     assert ran.status == 0, ran.err
     return environment
+
+
+@contextmanager
+def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
+    """gunicorn as `make run` starts it, on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert manage("collectstatic", "--no-input", "--verbosity", "0", environment=environment).status == 0
+    command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), "--threads", "4", "--log-level", "warning"]
+    server = subprocess.Popen(command, cwd=PROJECT, env=_own(environment))
+    try:
+        _wait_until_alive(port)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_until_alive(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            if get(port, "/healthz")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start within 20 s")
+
+
+def get(port: int, path: str) -> tuple[int, bytes, HTTPResponse]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(), response
+    finally:
+        connection.close()

@@ -29,7 +29,9 @@ def person(name: str, *groups: str, password: str = "correct horse battery") -> 
 
 def equity(amount: str = "100000", *, at: datetime = NOW - timedelta(minutes=1)) -> None:
     """The account's equity, which MAX_TRADE_RISK needs."""
-    events.record([events.Event(symbol="", event_type=EventType.EQUITY, timestamp=at, price=Decimal(amount), source="test")])
+    events.record(
+        [events.Event(symbol="", event_type=EventType.EQUITY, timestamp=at, price=Decimal(amount), source="test")]
+    )
 
 
 def ticket(**changes: Any) -> Ticket:
@@ -56,7 +58,12 @@ def iron_condor(**changes: Any) -> Ticket:
     ]
     legs = tuple(
         TicketLeg(
-            action=action, instrument=instrument, symbol="SPY", strike=Decimal(strike), expiry=EXPIRY, quantity=Decimal(1)
+            action=action,
+            instrument=instrument,
+            symbol="SPY",
+            strike=Decimal(strike),
+            expiry=EXPIRY,
+            quantity=Decimal(1),
         )
         for action, instrument, strike in rows
     )

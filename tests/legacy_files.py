@@ -51,15 +51,30 @@ TRADE_DRAFT: dict[str, Any] = {
     "created_utc": "2025-10-26T23:34:44.218029+00:00",
     "type": "trade_draft",
     "trade": {
-        "symbol": "SPY", "strategy_type": "iron_condor", "legs": CONDOR_LEGS, "risk_constraints": {"max_loss": 500},
+        "symbol": "SPY",
+        "strategy_type": "iron_condor",
+        "legs": CONDOR_LEGS,
+        "risk_constraints": {"max_loss": 500},
     },
     "meta": {"test": "release_check"},
 }
 SNAPSHOT_PLAN: dict[str, Any] = {
     "request": "QQQ could be volatile",
     "snapshot": {
-        "QQQ": {"symbol": "QQQ", "price": 410.35, "iv": 0.24, "spread": 0.328, "ts": "2025-10-26T06:13:20.412698+00:00"},
-        "SPY": {"symbol": "SPY", "price": 476.89, "iv": 0.21, "spread": 0.382, "ts": "2025-10-26T06:13:20.412732+00:00"},
+        "QQQ": {
+            "symbol": "QQQ",
+            "price": 410.35,
+            "iv": 0.24,
+            "spread": 0.328,
+            "ts": "2025-10-26T06:13:20.412698+00:00",
+        },
+        "SPY": {
+            "symbol": "SPY",
+            "price": 476.89,
+            "iv": 0.21,
+            "spread": 0.382,
+            "ts": "2025-10-26T06:13:20.412732+00:00",
+        },
     },
     "plan": {"strategy": "straddle", "risk_budget": 1200.0, "thesis": "Larger volatility.", "meta": {"atm": True}},
     "order": {
@@ -101,8 +116,20 @@ GATE_PLAN: dict[str, Any] = {
         "underlying": "SPY",
         "rationale": "demo",
         "legs": [
-            {"symbol": "SPY", "side": side, "instrument": right, "strike": strike, "expiry": "2025-12-20", "quantity": 1}
-            for side, right, strike in (("sell", "call", 470.0), ("buy", "call", 475.0), ("sell", "put", 430.0), ("buy", "put", 425.0))
+            {
+                "symbol": "SPY",
+                "side": side,
+                "instrument": right,
+                "strike": strike,
+                "expiry": "2025-12-20",
+                "quantity": 1,
+            }
+            for side, right, strike in (
+                ("sell", "call", 470.0),
+                ("buy", "call", 475.0),
+                ("sell", "put", 430.0),
+                ("buy", "put", 425.0),
+            )
         ],
         "risk": {"max_risk_pct_equity": 0.02},
     },
@@ -160,7 +187,12 @@ EXECUTED_ROW: dict[str, Any] = {
 }
 BARS = "CREATE TABLE bars (symbol TEXT, ts TEXT, open REAL, high REAL, low REAL, close REAL, volume INTEGER)"
 BAR_ROW = {
-    "symbol": "SPY", "ts": "2025-10-25T15:30:00Z", "open": 580.5, "high": 582.75, "low": 579.25, "close": 581.4,
+    "symbol": "SPY",
+    "ts": "2025-10-25T15:30:00Z",
+    "open": 580.5,
+    "high": 582.75,
+    "low": 579.25,
+    "close": 581.4,
     "volume": 1500000,
 }
 RISK_METRICS = (
@@ -230,7 +262,9 @@ def write_everything(folder: Path) -> Path:
     write_json(folder / "plans/EXAMPLE.json", STRATEGY_DOCUMENT)
     write_text(folder / "signals.csv", SIGNALS)
     write_text(folder / "policy.yaml", POLICY)
-    write_orders_database(folder / "orders.sqlite", {**STAGED_ROW, "symbol": "IBM", "raw_file": "ops\\staged\\8_IBM.yaml"})
+    write_orders_database(
+        folder / "orders.sqlite", {**STAGED_ROW, "symbol": "IBM", "raw_file": "ops\\staged\\8_IBM.yaml"}
+    )
     write_database(folder / "emo.sqlite", [(BARS, [BAR_ROW]), (RISK_METRICS, [RISK_ROW])])
     (folder / "empty.db").touch()
     write_text(folder / "README.md", "# not data")

@@ -65,7 +65,9 @@ def the_refusal(*paths: Path) -> str:
 
 
 def counts() -> tuple[int, ...]:
-    return tuple(model.objects.count() for model in (StagedOrder, OrderLeg, OrderEvent, ExecutedOrder, MarketEvent, User))
+    return tuple(
+        model.objects.count() for model in (StagedOrder, OrderLeg, OrderEvent, ExecutedOrder, MarketEvent, User)
+    )
 
 
 def blocks(order: StagedOrder) -> dict[str, str]:
@@ -80,7 +82,9 @@ def blocks(order: StagedOrder) -> dict[str, str]:
 
 def test_every_format_is_imported(tmp_path):
     report = accepted(files.write_everything(tmp_path))
-    assert {entry["file"]: (entry["format"], entry["orders"], entry["legs"], entry["events"]) for entry in report["files"]} == {
+    assert {
+        entry["file"]: (entry["format"], entry["orders"], entry["legs"], entry["events"]) for entry in report["files"]
+    } == {
         "cli_orders/3_AAPL.yaml": ("cli_order", 1, 0, 0),
         "drafts_v1/1_NVDA.yaml": ("draft_v1", 1, 0, 0),
         "drafts_v1/2_MSFT.json": ("draft_v1", 1, 0, 0),
@@ -142,7 +146,12 @@ def test_a_command_line_order_keeps_its_note_verbatim(tmp_path):
     files.write_yaml(tmp_path / "3_AAPL.yaml", files.CLI_ORDER)
     accepted(tmp_path)
     order = StagedOrder.objects.get()
-    assert (order.symbol, order.side, order.price, order.source) == ("AAPL", "buy", Decimal("150.1"), "legacy:cli_order")
+    assert (order.symbol, order.side, order.price, order.source) == (
+        "AAPL",
+        "buy",
+        Decimal("150.1"),
+        "legacy:cli_order",
+    )
     assert order.metadata["note"] == "<script>alert(1)</script>"
     assert order.metadata["signature"] == "absent"
     assert (order.created_by.username, order.created_by.is_active) == ("test_user", False)
@@ -162,7 +171,12 @@ def test_what_a_trade_draft_does_not_state_is_named_and_blocks(tmp_path):
     files.write_yaml(tmp_path / "4_SPY.yaml", files.TRADE_DRAFT)
     accepted(tmp_path)
     order = StagedOrder.objects.get()
-    assert (order.side, order.quantity, order.order_type, order.time_in_force) == ("as_defined", Decimal(2), "market", "day")
+    assert (order.side, order.quantity, order.order_type, order.time_in_force) == (
+        "as_defined",
+        Decimal(2),
+        "market",
+        "day",
+    )
     assert order.status == "blocked"
     assert blocks(order)["RECORD_COMPLETE"] == "Not stated by the source: created_by, order_type, time_in_force."
     assert order.created_by.username == "legacy_bot"
@@ -224,7 +238,10 @@ def test_signals_are_no_prices(tmp_path):
     event = MarketEvent.objects.get(symbol="QQQ")
     assert (event.event_type, event.price) == (EventType.STRATEGY_SIGNAL, None)
     assert event.metadata == {
-        "strategy": "IronCondor", "action": "enter", "confidence": "0.312", "notes": "IVR=0.26, trend=mixed",
+        "strategy": "IronCondor",
+        "action": "enter",
+        "confidence": "0.312",
+        "notes": "IVR=0.26, trend=mixed",
     }
 
 
@@ -272,7 +289,7 @@ def test_a_tampered_file_of_a_known_order_is_named(tmp_path):
     files.write_yaml(tmp_path / "1.yaml", {**tampered, "language": "de"})
     report, status = run(tmp_path)
     assert status == 1
-    assert "signature" in report["files"][0]["refused"][0]["reason"]
+    assert "the signature does not fit" in report["files"][1]["refused"][0]["reason"]
     assert StagedOrder.objects.count() == 1
 
 
@@ -361,7 +378,11 @@ def one_row(tmp_path: Path, **changes: Any) -> StagedOrder:
 
 def test_an_executed_row_becomes_an_executed_order_with_its_fill(tmp_path):
     order = one_row(tmp_path)
-    assert (order.status, order.filled_quantity, order.average_fill_price) == ("executed", Decimal(10), Decimal("150.05"))
+    assert (order.status, order.filled_quantity, order.average_fill_price) == (
+        "executed",
+        Decimal(10),
+        Decimal("150.05"),
+    )
     assert order.reviewed_by.username == "boss"
     assert order.reviewed_at == datetime(2025, 10, 26, 3, 40, tzinfo=UTC)
     fill = ExecutedOrder.objects.get()
@@ -374,7 +395,9 @@ def test_an_executed_row_becomes_an_executed_order_with_its_fill(tmp_path):
 
 
 def test_a_historic_fill_is_not_measured_against_a_later_price(tmp_path):
-    files.write_database(tmp_path / "emo.sqlite", [(files.BARS, [{**files.BAR_ROW, "symbol": "AAPL", "ts": "2025-11-01T15:00:00Z"}])])
+    files.write_database(
+        tmp_path / "emo.sqlite", [(files.BARS, [{**files.BAR_ROW, "symbol": "AAPL", "ts": "2025-11-01T15:00:00Z"}])]
+    )
     one_row(tmp_path)
     metrics = ExecutedOrder.objects.get().performance_metrics
     assert metrics["benchmark"] == "limit price"
@@ -468,18 +491,35 @@ def test_regimes_and_prices_of_a_describer_run(tmp_path):
     files.write_database(
         tmp_path / "describer.db",
         [
-            ("CREATE TABLE runs (id INTEGER, ts_utc TEXT, regime TEXT, z_vix REAL)", [{"id": 7, "ts_utc": "2025-10-25T15:30:00", "regime": "calm", "z_vix": 0.5}]),
-            ("CREATE TABLE symbols (run_id INTEGER, symbol TEXT, close REAL, atrp REAL)", [{"run_id": 7, "symbol": "SPY", "close": 581.4, "atrp": 0.01}, {"run_id": 8, "symbol": "SPY", "close": 1.0, "atrp": 0.01}]),
-            ("CREATE TABLE equity_curve (ts TEXT PRIMARY KEY, equity REAL)", [{"ts": "2025-10-25T15:30:00Z", "equity": 100000.5}]),
+            (
+                "CREATE TABLE runs (id INTEGER, ts_utc TEXT, regime TEXT, z_vix REAL)",
+                [{"id": 7, "ts_utc": "2025-10-25T15:30:00", "regime": "calm", "z_vix": 0.5}],
+            ),
+            (
+                "CREATE TABLE symbols (run_id INTEGER, symbol TEXT, close REAL, atrp REAL)",
+                [
+                    {"run_id": 7, "symbol": "SPY", "close": 581.4, "atrp": 0.01},
+                    {"run_id": 8, "symbol": "SPY", "close": 1.0, "atrp": 0.01},
+                ],
+            ),
+            (
+                "CREATE TABLE equity_curve (ts TEXT PRIMARY KEY, equity REAL)",
+                [{"ts": "2025-10-25T15:30:00Z", "equity": 100000.5}],
+            ),
         ],
     )
     report, status = run(tmp_path)
     (entry,) = report["files"]
     assert (status, entry["events"]) == (1, 3)
-    assert [(item["where"], item["reason"]) for item in entry["refused"]] == [("symbols row 2", "run_id=8: no row of runs has this id")]
+    assert [(item["where"], item["reason"]) for item in entry["refused"]] == [
+        ("symbols row 2", "run_id=8: no row of runs has this id")
+    ]
     kinds = {event.event_type: event for event in MarketEvent.objects.all()}
     assert kinds["regime"].metadata["regime"] == "calm"
-    assert (kinds["bar"].price, kinds["bar"].timestamp) == (Decimal("581.4"), datetime(2025, 10, 25, 15, 30, tzinfo=UTC))
+    assert (kinds["bar"].price, kinds["bar"].timestamp) == (
+        Decimal("581.4"),
+        datetime(2025, 10, 25, 15, 30, tzinfo=UTC),
+    )
     assert kinds["equity"].price == Decimal("100000.5")
 
 
@@ -495,7 +535,9 @@ def test_regimes_and_prices_of_a_describer_run(tmp_path):
 )
 def test_iv_rank_is_stored_from_0_to_1(tmp_path, values, kept, n_refused):
     rows = [{"ts": f"2025-10-2{day}", "symbol": "SPY", "iv_rank": value} for day, value in enumerate(values)]
-    files.write_database(tmp_path / "describer.db", [("CREATE TABLE iv_history (ts TEXT, symbol TEXT, iv_rank REAL)", rows)])
+    files.write_database(
+        tmp_path / "describer.db", [("CREATE TABLE iv_history (ts TEXT, symbol TEXT, iv_rank REAL)", rows)]
+    )
     report, _ = run(tmp_path)
     assert report["totals"]["refused"] == n_refused
     found = MarketEvent.objects.filter(event_type=EventType.IV_RANK).order_by("timestamp")
@@ -506,7 +548,15 @@ def test_the_bots_own_trades_are_no_market_price(tmp_path):
     (event,) = market(
         tmp_path,
         "CREATE TABLE trades (id INTEGER, symbol TEXT, side TEXT, quantity REAL, price REAL, pnl REAL, timestamp TEXT)",
-        {"id": 1, "symbol": "SPY", "side": "buy", "quantity": 3, "price": 581.4, "pnl": -2.5, "timestamp": "2025-10-25 15:30:00"},
+        {
+            "id": 1,
+            "symbol": "SPY",
+            "side": "buy",
+            "quantity": 3,
+            "price": 581.4,
+            "pnl": -2.5,
+            "timestamp": "2025-10-25 15:30:00",
+        },
     )
     assert (event.event_type, event.metadata["kind"]) == (EventType.METRIC, "bot_trade")
     assert MarketEvent.objects.latest_price("SPY", at=datetime(2025, 11, 1, tzinfo=UTC)) is None
@@ -517,8 +567,18 @@ def test_option_quotes_get_padded_symbols(tmp_path):
         tmp_path,
         "CREATE TABLE options_data (option_symbol TEXT, strike REAL, expiry TEXT, option_type TEXT, bid REAL, ask REAL,"
         " last REAL, volume INTEGER, implied_volatility REAL, timestamp TEXT)",
-        {"option_symbol": "SPY251219P00440000", "strike": 440.0, "expiry": "2025-12-19", "option_type": "put", "bid": 1.2,
-         "ask": 1.3, "last": 1.1, "volume": 12, "implied_volatility": 0.2, "timestamp": "2025-10-25T15:30:00Z"},
+        {
+            "option_symbol": "SPY251219P00440000",
+            "strike": 440.0,
+            "expiry": "2025-12-19",
+            "option_type": "put",
+            "bid": 1.2,
+            "ask": 1.3,
+            "last": 1.1,
+            "volume": 12,
+            "implied_volatility": 0.2,
+            "timestamp": "2025-10-25T15:30:00Z",
+        },
     )
     assert (event.event_type, event.symbol, event.price) == ("option_quote", "SPY   251219P00440000", Decimal("1.25"))
 
@@ -526,13 +586,47 @@ def test_option_quotes_get_padded_symbols(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "row", "event_type"),
     [
-        ("CREATE TABLE position_snapshots (id INTEGER, timestamp INTEGER, symbol TEXT, qty REAL, mark REAL)", {"id": 1, "timestamp": 1761374669, "symbol": "SPY", "qty": -2.0, "mark": 5.5}, "position"),
-        ("CREATE TABLE position_history (ts TEXT, symbol TEXT, qty REAL, mark REAL, sector TEXT)", {"ts": "2025-10-25", "symbol": "SPY", "qty": 1.0, "mark": 5.5, "sector": "ETF"}, "position"),
-        ("CREATE TABLE positions (id INTEGER, symbol TEXT, quantity REAL, avg_price REAL, created_at TEXT)", {"id": 1, "symbol": "SPY", "quantity": 4, "avg_price": 5.5, "created_at": "2025-10-25 10:00:00"}, "position"),
-        ("CREATE TABLE market_regime (id INTEGER, timestamp INTEGER, regime TEXT, vix_level REAL)", {"id": 1, "timestamp": 1761374669372, "regime": "bull", "vix_level": 17.5}, "regime"),
-        ("CREATE TABLE market_bars (ts TEXT, symbol TEXT, open REAL, high REAL, low REAL, close REAL, volume REAL)", {"ts": "2025-10-25", "symbol": "SPY", "close": 5.5, "volume": 1.0}, "bar"),
-        ("CREATE TABLE risk_metrics (ts TEXT PRIMARY KEY, equity REAL, drawdown REAL)", {"ts": "2025-10-25", "equity": 5.5, "drawdown": 0.1}, "equity"),
-        ("CREATE TABLE performance_metrics (metric_name TEXT, metric_value REAL, metric_data TEXT, source TEXT, timestamp TEXT)", {"metric_name": "sharpe", "metric_value": 1.5, "metric_data": "{}", "source": "x", "timestamp": "2025-10-25"}, "metric"),
+        (
+            "CREATE TABLE position_snapshots (id INTEGER, timestamp INTEGER, symbol TEXT, qty REAL, mark REAL)",
+            {"id": 1, "timestamp": 1761374669, "symbol": "SPY", "qty": -2.0, "mark": 5.5},
+            "position",
+        ),
+        (
+            "CREATE TABLE position_history (ts TEXT, symbol TEXT, qty REAL, mark REAL, sector TEXT)",
+            {"ts": "2025-10-25", "symbol": "SPY", "qty": 1.0, "mark": 5.5, "sector": "ETF"},
+            "position",
+        ),
+        (
+            "CREATE TABLE positions (id INTEGER, symbol TEXT, quantity REAL, avg_price REAL, created_at TEXT)",
+            {"id": 1, "symbol": "SPY", "quantity": 4, "avg_price": 5.5, "created_at": "2025-10-25 10:00:00"},
+            "position",
+        ),
+        (
+            "CREATE TABLE market_regime (id INTEGER, timestamp INTEGER, regime TEXT, vix_level REAL)",
+            {"id": 1, "timestamp": 1761374669372, "regime": "bull", "vix_level": 17.5},
+            "regime",
+        ),
+        (
+            "CREATE TABLE market_bars (ts TEXT, symbol TEXT, open REAL, high REAL, low REAL, close REAL, volume REAL)",
+            {"ts": "2025-10-25", "symbol": "SPY", "close": 5.5, "volume": 1.0},
+            "bar",
+        ),
+        (
+            "CREATE TABLE risk_metrics (ts TEXT PRIMARY KEY, equity REAL, drawdown REAL)",
+            {"ts": "2025-10-25", "equity": 5.5, "drawdown": 0.1},
+            "equity",
+        ),
+        (
+            "CREATE TABLE performance_metrics (metric_name TEXT, metric_value REAL, metric_data TEXT, source TEXT, timestamp TEXT)",
+            {
+                "metric_name": "sharpe",
+                "metric_value": 1.5,
+                "metric_data": "{}",
+                "source": "x",
+                "timestamp": "2025-10-25",
+            },
+            "metric",
+        ),
     ],
 )
 def test_every_table_of_the_bot_is_known(tmp_path, statement, row, event_type):
@@ -556,14 +650,18 @@ def test_tables_that_are_nobodys_business_are_named(tmp_path):
 
 
 def test_a_known_table_with_other_columns_is_refused(tmp_path):
-    files.write_database(tmp_path / "x.db", [("CREATE TABLE bars (symbol TEXT, close REAL)", [{"symbol": "SPY", "close": 1.0}])])
+    files.write_database(
+        tmp_path / "x.db", [("CREATE TABLE bars (symbol TEXT, close REAL)", [{"symbol": "SPY", "close": 1.0}])]
+    )
     report, status = run(tmp_path)
     assert status == 1
     assert report["files"][0]["refused"][0]["where"] == "bars"
     assert "no column ts" in report["files"][0]["refused"][0]["reason"]
 
 
-@pytest.mark.parametrize("moment", ["2025-02-30T10:00:00Z", "yesterday", None, -5, 17613746693720000, "2025-10-25T15:30:00+99:00"])
+@pytest.mark.parametrize(
+    "moment", ["2025-02-30T10:00:00Z", "yesterday", None, -5, 17613746693720000, "2025-10-25T15:30:00+99:00"]
+)
 def test_a_row_with_a_bad_time_is_refused_and_the_others_go_in(tmp_path, moment):
     files.write_database(tmp_path / "emo.sqlite", [(files.BARS, [files.BAR_ROW, {**files.BAR_ROW, "ts": moment}])])
     report, status = run(tmp_path)
@@ -690,11 +788,13 @@ def test_a_field_that_breaks_a_rule_is_named(tmp_path, changes, words):
 
 def test_an_order_worth_more_than_the_tables_hold_is_refused(tmp_path):
     files.write_json(tmp_path / "1.json", files.draft(qty=10**9, limit_price=10**9))
-    assert run(tmp_path)[1] in (0, 1)
+    assert "the desk records less than" in the_refusal(tmp_path)
 
 
 def test_a_trade_draft_without_legs_and_quantity_is_refused(tmp_path):
-    files.write_json(tmp_path / "1.json", {**files.TRADE_DRAFT, "trade": {"symbol": "SPY", "strategy_type": "t", "action": "demo"}})
+    files.write_json(
+        tmp_path / "1.json", {**files.TRADE_DRAFT, "trade": {"symbol": "SPY", "strategy_type": "t", "action": "demo"}}
+    )
     assert the_refusal(tmp_path) == "no legs and no quantity: nothing to stage"
 
 
@@ -736,12 +836,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
     assert "does not exist" in the_refusal(tmp_path / "nothing")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_refused(tmp_path):
-    files.write_yaml(tmp_path / "1.yaml", files.draft()).chmod(0)
-    assert "Permission denied" in the_refusal(tmp_path)
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
@@ -807,7 +901,9 @@ def test_signals_with_bad_lines(tmp_path):
     (entry,) = report["files"]
     assert (status, entry["events"]) == (1, 2)
     assert [(item["where"], item["field"]) for item in entry["refused"]] == [
-        ("line 4", "ts"), ("line 5", "confidence"), ("line 6", ""),
+        ("line 4", "ts"),
+        ("line 5", "confidence"),
+        ("line 6", ""),
     ]
 
 
@@ -853,7 +949,9 @@ def test_an_empty_folder_is_told(tmp_path):
     assert "No files." in run_text(tmp_path)[0]
 
 
-@pytest.mark.skipif("EMO_TEST_LEGACY_DIR" not in os.environ, reason="EMO_TEST_LEGACY_DIR names no folder of the bot's files")
+@pytest.mark.skipif(
+    "EMO_TEST_LEGACY_DIR" not in os.environ, reason="EMO_TEST_LEGACY_DIR names no folder of the bot's files"
+)
 def test_the_bots_own_files_are_imported():
     folder = Path(os.environ["EMO_TEST_LEGACY_DIR"])
     run(folder)

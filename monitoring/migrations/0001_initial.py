@@ -5,52 +5,140 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='MarketEvent',
+            name="MarketEvent",
             fields=[
-                ('id', emo_site.db.fields.TimeOrderedUUIDField('timestamp', serialize=False)),
-                ('symbol', models.CharField(blank=True, max_length=32)),
-                ('event_type', models.CharField(choices=[('trade', 'trade'), ('quote', 'quote (mid price)'), ('bar', 'bar (close, volume)'), ('iv_rank', 'IV rank'), ('strategy_signal', 'strategy signal'), ('equity', 'account equity'), ('position', 'position snapshot'), ('regime', 'market regime'), ('option_quote', 'option quote'), ('metric', 'other metric')], max_length=32)),
-                ('timestamp', models.DateTimeField()),
-                ('price', models.DecimalField(blank=True, decimal_places=6, max_digits=18, null=True)),
-                ('volume', models.DecimalField(blank=True, decimal_places=6, max_digits=24, null=True)),
-                ('source', models.CharField(blank=True, max_length=64)),
-                ('level', models.CharField(choices=[('info', 'info'), ('warning', 'warning'), ('error', 'error')], default='info', max_length=8)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
+                ("id", emo_site.db.fields.TimeOrderedUUIDField("timestamp", serialize=False)),
+                ("symbol", models.CharField(blank=True, max_length=32)),
+                (
+                    "event_type",
+                    models.CharField(
+                        choices=[
+                            ("trade", "trade"),
+                            ("quote", "quote (mid price)"),
+                            ("bar", "bar (close, volume)"),
+                            ("iv_rank", "IV rank"),
+                            ("strategy_signal", "strategy signal"),
+                            ("equity", "account equity"),
+                            ("position", "position snapshot"),
+                            ("regime", "market regime"),
+                            ("option_quote", "option quote"),
+                            ("metric", "other metric"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("timestamp", models.DateTimeField()),
+                ("price", models.DecimalField(blank=True, decimal_places=6, max_digits=18, null=True)),
+                ("volume", models.DecimalField(blank=True, decimal_places=6, max_digits=24, null=True)),
+                ("source", models.CharField(blank=True, max_length=64)),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("info", "info"), ("warning", "warning"), ("error", "error")],
+                        default="info",
+                        max_length=8,
+                    ),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict)),
             ],
             options={
-                'db_table': 'market_events',
-                'ordering': ('-timestamp', '-id'),
-                'indexes': [models.Index(models.F('symbol'), models.OrderBy(models.F('timestamp'), descending=True), name='market_events_symbol'), models.Index(fields=['timestamp', 'id'], name='market_events_timestamp')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('volume__isnull', True), ('volume__gte', 0), _connector='OR'), name='market_events_volume_not_negative'), models.CheckConstraint(condition=models.Q(('event_type__in', ['bar', 'equity', 'iv_rank', 'metric', 'option_quote', 'position', 'quote', 'regime', 'strategy_signal', 'trade'])), name='market_events_type_known'), models.CheckConstraint(condition=models.Q(('level__in', ['error', 'info', 'warning'])), name='market_events_level_known')],
+                "db_table": "market_events",
+                "ordering": ("-timestamp", "-id"),
+                "indexes": [
+                    models.Index(
+                        models.F("symbol"),
+                        models.OrderBy(models.F("timestamp"), descending=True),
+                        name="market_events_symbol",
+                    ),
+                    models.Index(fields=["timestamp", "id"], name="market_events_timestamp"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("volume__isnull", True), ("volume__gte", 0), _connector="OR"),
+                        name="market_events_volume_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "event_type__in",
+                                [
+                                    "bar",
+                                    "equity",
+                                    "iv_rank",
+                                    "metric",
+                                    "option_quote",
+                                    "position",
+                                    "quote",
+                                    "regime",
+                                    "strategy_signal",
+                                    "trade",
+                                ],
+                            )
+                        ),
+                        name="market_events_type_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("level__in", ["error", "info", "warning"])),
+                        name="market_events_level_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SystemHealth',
+            name="SystemHealth",
             fields=[
-                ('id', emo_site.db.fields.TimeOrderedUUIDField('timestamp', serialize=False)),
-                ('component_name', models.CharField(max_length=64)),
-                ('health_score', models.DecimalField(decimal_places=2, max_digits=5)),
-                ('status', models.CharField(choices=[('healthy', 'healthy'), ('warning', 'warning'), ('error', 'error'), ('unknown', 'unknown')], max_length=8)),
-                ('timestamp', models.DateTimeField()),
-                ('response_ms', models.FloatField(blank=True, null=True)),
-                ('environment', emo_site.db.fields.EnvironmentField(default=emo_site.db.fields.current_environment, max_length=16)),
-                ('metrics', models.JSONField(blank=True, default=dict)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
+                ("id", emo_site.db.fields.TimeOrderedUUIDField("timestamp", serialize=False)),
+                ("component_name", models.CharField(max_length=64)),
+                ("health_score", models.DecimalField(decimal_places=2, max_digits=5)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("healthy", "healthy"),
+                            ("warning", "warning"),
+                            ("error", "error"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("timestamp", models.DateTimeField()),
+                ("response_ms", models.FloatField(blank=True, null=True)),
+                (
+                    "environment",
+                    emo_site.db.fields.EnvironmentField(default=emo_site.db.fields.current_environment, max_length=16),
+                ),
+                ("metrics", models.JSONField(blank=True, default=dict)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
             ],
             options={
-                'verbose_name': 'health record',
-                'db_table': 'system_health',
-                'ordering': ('-timestamp', '-id'),
-                'indexes': [models.Index(models.F('component_name'), models.OrderBy(models.F('timestamp'), descending=True), name='system_health_component'), models.Index(fields=['timestamp', 'id'], name='system_health_timestamp')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('health_score__gte', 0), ('health_score__lte', 100)), name='system_health_score_range'), models.CheckConstraint(condition=models.Q(('status__in', ['error', 'healthy', 'unknown', 'warning'])), name='system_health_status_known')],
+                "verbose_name": "health record",
+                "db_table": "system_health",
+                "ordering": ("-timestamp", "-id"),
+                "indexes": [
+                    models.Index(
+                        models.F("component_name"),
+                        models.OrderBy(models.F("timestamp"), descending=True),
+                        name="system_health_component",
+                    ),
+                    models.Index(fields=["timestamp", "id"], name="system_health_timestamp"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("health_score__gte", 0), ("health_score__lte", 100)),
+                        name="system_health_score_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["error", "healthy", "unknown", "warning"])),
+                        name="system_health_status_known",
+                    ),
+                ],
             },
         ),
     ]

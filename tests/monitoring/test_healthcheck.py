@@ -136,5 +136,3 @@ def test_a_wrong_password_is_said_and_not_echoed() -> None:
     assert ran.status == 1
     assert "password authentication failed" in ran.out
     assert "wr0ng-secret" not in ran.out + ran.err
-
-

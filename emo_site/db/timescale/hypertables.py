@@ -57,7 +57,8 @@ def make_hypertable(connection: BaseDatabaseWrapper, table: str, *, time_column:
 def _primary_key(connection: BaseDatabaseWrapper, table: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'", [f'"{table}"']
+            "SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'",
+            [f'"{table}"'],
         )
         return str(cursor.fetchone()[0])
 

@@ -34,7 +34,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
         parser.add_argument("--database", metavar="ALIAS", help="only the probes of this database")
-        parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds for everything (default 10)")
+        parser.add_argument(
+            "--timeout", type=float, default=10.0, metavar="S", help="seconds for everything (default 10)"
+        )
         parser.add_argument("--record", action="store_true", default=True, help="store the results (default)")
         parser.add_argument("--no-record", action="store_false", dest="record", help="don't store the results")
 

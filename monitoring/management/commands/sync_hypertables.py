@@ -16,7 +16,9 @@ from monitoring.models import MarketEvent, SystemHealth
 
 
 class Command(BaseCommand):
-    help = "Shows which time series are still ordinary tables on a server with TimescaleDB; --yes makes them hypertables."
+    help = (
+        "Shows which time series are still ordinary tables on a server with TimescaleDB; --yes makes them hypertables."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--database", default=database_of("monitoring"), metavar="ALIAS")

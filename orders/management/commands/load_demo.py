@@ -46,7 +46,12 @@ class Command(BaseCommand):
 def _market(now: datetime) -> list[events.Event]:
     def event(event_type: EventType, symbol: str, price: str) -> events.Event:
         return events.Event(
-            symbol=symbol, event_type=event_type, timestamp=now, price=Decimal(price), source=SOURCE, metadata={"demo": True}
+            symbol=symbol,
+            event_type=event_type,
+            timestamp=now,
+            price=Decimal(price),
+            source=SOURCE,
+            metadata={"demo": True},
         )
 
     return [
@@ -113,23 +118,44 @@ def _tickets(now: datetime) -> list[Ticket]:
 
     def combination(name: str, strategy: str, legs: tuple[TicketLeg, ...], credit: str, symbol: str = "SPY") -> Ticket:
         return Ticket(
-            symbol=symbol, side=Side.AS_DEFINED, order_type=OrderType.LIMIT, quantity=Decimal(1), price=-Decimal(credit),
-            strategy=strategy, legs=legs, client_order_id=DEMO_PREFIX + name, source=SOURCE, confidence=Decimal("0.62"),
+            symbol=symbol,
+            side=Side.AS_DEFINED,
+            order_type=OrderType.LIMIT,
+            quantity=Decimal(1),
+            price=-Decimal(credit),
+            strategy=strategy,
+            legs=legs,
+            client_order_id=DEMO_PREFIX + name,
+            source=SOURCE,
+            confidence=Decimal("0.62"),
         )
 
     def shares(name: str, symbol: str, quantity: int, price: str, side: Side = Side.BUY) -> Ticket:
         return Ticket(
-            symbol=symbol, side=side, order_type=OrderType.LIMIT, quantity=Decimal(quantity), price=Decimal(price),
-            strategy="momentum", client_order_id=DEMO_PREFIX + name, source=SOURCE,
+            symbol=symbol,
+            side=side,
+            order_type=OrderType.LIMIT,
+            quantity=Decimal(quantity),
+            price=Decimal(price),
+            strategy="momentum",
+            client_order_id=DEMO_PREFIX + name,
+            source=SOURCE,
         )
 
     return [
         combination("iron-condor", "iron_condor", condor, "1.20"),
         combination("put-spread", "put_credit_spread", spread, "0.65"),
         combination(
-            "qqq-condor", "iron_condor",
-            (leg(buy, put, 360, "QQQ"), leg(sell, put, 365, "QQQ"), leg(sell, call, 400, "QQQ"), leg(buy, call, 405, "QQQ")),
-            "1.05", "QQQ",
+            "qqq-condor",
+            "iron_condor",
+            (
+                leg(buy, put, 360, "QQQ"),
+                leg(sell, put, 365, "QQQ"),
+                leg(sell, call, 400, "QQQ"),
+                leg(buy, call, 405, "QQQ"),
+            ),
+            "1.05",
+            "QQQ",
         ),
         shares("spy-shares", "SPY", 2, "450.00"),
         shares("qqq-shares", "QQQ", 4, "382.00"),

@@ -1,0 +1,109 @@
+"""What a person can decide about an order at the desk: names, words, and the call into the workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from orders import workflow
+from orders.choices import FILLABLE, OrderStatus
+from orders.models import StagedOrder
+from orders.policy import InvalidPolicy
+
+# What a decision may be refused with. A policy that can't be read lets nothing through.
+REFUSALS = (workflow.Refused, InvalidPolicy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One button. `asks` is the label of its text field, empty where it has none."""
+
+    name: str
+    label: str
+    to: OrderStatus
+    decide: Callable[[UUID, User, datetime, str], StagedOrder]
+    asks: str = ""
+    required: bool = False
+    main: bool = False
+
+    def objection(self, order: StagedOrder, actor: User) -> workflow.Refused | None:
+        """The refusal that can be told before trying."""
+        try:
+            workflow.check(order, self.to, actor=actor)
+        except workflow.Refused as refused:
+            return refused
+        return None
+
+
+def _approve(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
+    return workflow.approve(order_id, actor=actor, now=now, note=text)
+
+
+def _reject(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
+    return workflow.reject(order_id, actor=actor, now=now, reason=text)
+
+
+def _cancel(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
+    return workflow.cancel(order_id, actor=actor, now=now, reason=text)
+
+
+def _submit(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
+    return workflow.submit(order_id, actor=actor, now=now)
+
+
+def _broker_reject(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
+    return workflow.broker_reject(order_id, actor=actor, now=now, reason=text)
+
+
+DECISIONS = MappingProxyType(
+    {
+        decision.name: decision
+        for decision in (
+            Decision(name="approve", label="Approve", to=OrderStatus.APPROVED, decide=_approve, asks="Note", main=True),
+            Decision(
+                name="reject", label="Reject", to=OrderStatus.REJECTED, decide=_reject, asks="Reason", required=True
+            ),
+            Decision(name="submit", label="Submit to the broker", to=OrderStatus.SUBMITTED, decide=_submit, main=True),
+            Decision(
+                name="broker_reject",
+                label="Record the broker's refusal",
+                to=OrderStatus.BROKER_REJECTED,
+                decide=_broker_reject,
+                asks="The broker's reason",
+                required=True,
+            ),
+            Decision(name="cancel", label="Cancel", to=OrderStatus.CANCELLED, decide=_cancel, asks="Reason"),
+        )
+    }
+)
+# What can be decided for several orders at once.
+BULK = ("approve", "reject", "cancel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offers:
+    """What one person is offered for one order; `withheld` are reasons worth telling (own order)."""
+
+    decisions: tuple[Decision, ...]
+    withheld: tuple[str, ...]
+
+
+def offers(order: StagedOrder, actor: User) -> Offers:
+    objections = [(decision, decision.objection(order, actor)) for decision in DECISIONS.values()]
+    return Offers(
+        decisions=tuple(decision for decision, refused in objections if refused is None),
+        withheld=tuple(
+            f"{decision.label}: {refused}"
+            for decision, refused in objections
+            if refused and refused.code == "SELF_APPROVAL" and order.status == OrderStatus.PENDING_REVIEW
+        ),
+    )
+
+
+def fill_offered(order: StagedOrder, actor: User) -> bool:
+    return OrderStatus(order.status) in FILLABLE and actor.has_perm(workflow.RECORDS_FILLS)

@@ -1,0 +1,127 @@
+"""What people type at the desk, parsed into a ticket or a fill. The rules of both are in ticket.py and fill.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django import forms
+
+from orders import workflow
+from orders.choices import OrderType, Side, TimeInForce
+from orders.decisions import Decision
+from orders.fill import Fill
+from orders.models import OrderLeg, new_client_order_id
+from orders.ticket import InvalidTicket, Ticket
+
+SOURCE = "admin"
+# The field that a refusal of the workflow is about.
+FIELD_OF = {"DUPLICATE_EXECUTION": "execution_id", "FILL_IN_FUTURE": "executed_at", "UNKNOWN_LEG": "leg"}
+
+_Parsed = TypeVar("_Parsed", Ticket, Fill)
+
+
+def _number(**options: Any) -> forms.DecimalField:
+    return forms.DecimalField(widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}), **options)
+
+
+def _moment(**options: Any) -> forms.DateTimeField:
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+    return forms.DateTimeField(widget=widget, input_formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"], **options)
+
+
+class DeskForm(forms.Form):
+    """A form whose values make one well-formed thing, or show on the field what is wrong with it."""
+
+    def parsed(self, make: Callable[..., _Parsed], **values: Any) -> _Parsed | None:
+        try:
+            return make(**values)
+        except InvalidTicket as error:
+            name = error.field_name
+            self.add_error(name if name in self.fields else None, error.rule if name in self.fields else str(error))
+            return None
+
+    def refuse(self, refused: Exception) -> None:
+        """Shows why the workflow refused, on the field it is about where there is one."""
+        code = refused.code if isinstance(refused, workflow.Refused) else ""
+        name = FIELD_OF.get(code)
+        self.add_error(name if name in self.fields else None, str(refused))
+
+
+class TicketForm(DeskForm):
+    """A single-line order."""
+
+    symbol = forms.CharField(
+        max_length=32, strip=True, help_text="An underlying (SPY) or an option (SPY   251219P00440000)."
+    )
+    side = forms.ChoiceField(choices=[(side.value, side.label) for side in (Side.BUY, Side.SELL)])
+    order_type = forms.ChoiceField(choices=OrderType.choices, initial=OrderType.LIMIT)
+    quantity = _number(help_text="Shares or contracts.")
+    price = _number(required=False, help_text="Limit price per unit; limit and stop limit orders need it.")
+    stop_price = _number(required=False, help_text="Stop and stop limit orders need it.")
+    time_in_force = forms.ChoiceField(choices=TimeInForce.choices, initial=TimeInForce.DAY)
+    strategy = forms.CharField(max_length=64, required=False, help_text="An order without one is blocked.")
+    expires_at = _moment(required=False, label="Expires at, UTC")
+    note = forms.CharField(
+        required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept with the order."
+    )
+    # Sending the same form twice must not stage two orders.
+    client_order_id = forms.CharField(initial=new_client_order_id, widget=forms.HiddenInput, max_length=128)
+
+    def ticket(self) -> Ticket | None:
+        """The ticket; None (and errors on the fields) where the rules of a ticket are broken."""
+        values = dict(self.cleaned_data)
+        note = values.pop("note")
+        return self.parsed(
+            Ticket,
+            **{**values, "side": Side(values["side"]), "order_type": OrderType(values["order_type"])},
+            source=SOURCE,
+            metadata={"note": note} if note else {},
+        )
+
+
+class FillForm(DeskForm):
+    """What the broker reported."""
+
+    execution_id = forms.CharField(max_length=128, label="Execution id", help_text="The broker's id of the fill.")
+    price = _number()
+    quantity = _number()
+    executed_at = _moment(label="Executed at, UTC")
+    fees = _number(required=False)
+    venue = forms.CharField(max_length=64, required=False)
+    broker_order_id = forms.CharField(max_length=128, required=False, label="Broker's order id")
+    leg = forms.TypedChoiceField(required=False, coerce=int, empty_value=None)
+
+    def __init__(self, *args: Any, legs: list[OrderLeg], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not legs:
+            del self.fields["leg"]
+            return
+        choices = [("", "the whole combination"), *((str(leg.position), f"{leg.position}. {leg}") for leg in legs)]
+        self.fields["leg"].choices = choices  # type: ignore[attr-defined]  # a choice field
+
+    def fill(self) -> Fill | None:
+        """The fill; None (and errors on the fields) where the rules of a fill are broken."""
+        values = {name: value for name, value in self.cleaned_data.items() if value is not None}
+        return self.parsed(Fill, **values)
+
+
+class DecisionForm(forms.Form):
+    """The text that goes with a decision: required for some, absent for others."""
+
+    text = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def __init__(self, data: Any = None, *, decision: Decision) -> None:
+        # Several of these forms stand on one page.
+        super().__init__(data, auto_id=f"id_{decision.name}_%s")
+        self.decision = decision
+        if not decision.asks:
+            del self.fields["text"]
+            return
+        field = self.fields["text"]
+        field.label, field.required = decision.asks, decision.required
+        field.error_messages["required"] = f"{decision.asks} is required."
+
+    @property
+    def words(self) -> str:
+        return str(self.cleaned_data.get("text", ""))

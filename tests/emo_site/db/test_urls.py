@@ -1,0 +1,231 @@
+"""A database URL becomes settings, or is refused with its password masked."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emo_site.db import urls
+
+BASE = Path("/srv/desk")
+NO_URL = "it is not a URL of the form scheme://user:password@host:port/name"
+PORTS = "each host needs a port from 1 to 65535, or none of them"
+IN_MEMORY = "a file is needed (sqlite:///path); a database in memory loses every row"
+NO_HOST = "a file has no host: three slashes are needed (sqlite:///path)"
+SCHEMES = "the scheme must be one of sqlite, postgres, postgresql, postgresql+psycopg, postgresql+psycopg2"
+
+
+def parse(url: str, **changes: Any) -> dict[str, Any]:
+    values = {"variable": "EMO_DB_URL", "base_dir": BASE, "pool_size": 5, "application_name": "emo-test"}
+    return urls.parse(url, **{**values, **changes})
+
+
+def place(url: str) -> tuple[str, str, str, str, str]:
+    found = parse(url)
+    return found["USER"], found["PASSWORD"], found["HOST"], found["PORT"], found["NAME"]
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "POSTGRESQL", "Postgresql+Psycopg2"],
+)
+def test_every_spelling_of_postgresql_is_taken(scheme: str) -> None:
+    assert place(f"{scheme}://emo:pw@db:5433/desk") == ("emo", "pw", "db", "5433", "desk")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://db/desk", ("", "", "db", "", "desk")),
+        ("postgresql:///desk", ("", "", "", "", "desk")),
+        ("postgresql://emo@db/desk", ("emo", "", "db", "", "desk")),
+        ("postgresql://emo:p%40s%2Fs%3A%23@db/desk", ("emo", "p@s/s:#", "db", "", "desk")),
+        ("postgresql://emo:pw@[::1]:5432/desk", ("emo", "pw", "::1", "5432", "desk")),
+        ("postgresql://emo:pw@h1:5432,h2:5433/desk", ("emo", "pw", "h1,h2", "5432,5433", "desk")),
+        ("postgresql://h1,h2/desk", ("", "", "h1,h2", "", "desk")),
+        ("postgresql://[::1]:1,[::2]:2/desk", ("", "", "::1,::2", "1,2", "desk")),
+    ],
+)
+def test_parts_of_a_url_land_where_they_belong(url: str, expected: tuple[str, ...]) -> None:
+    assert place(url) == expected
+
+
+def test_connections_are_pooled_checked_and_given_up_on_soon() -> None:
+    found = parse("postgresql://db/desk", pool_size=7)
+    assert found["ENGINE"] == "emo_site.db.timescale"
+    assert (found["CONN_MAX_AGE"], found["CONN_HEALTH_CHECKS"]) == (0, True)
+    assert found["OPTIONS"] == {
+        "connect_timeout": 2,
+        "tcp_user_timeout": 4000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "application_name": "emo-test",
+        "pool": {"min_size": 1, "max_size": 7, "timeout": 5, "reconnect_timeout": 1},
+    }
+
+
+def test_options_of_the_url_win_over_the_defaults() -> None:
+    options = parse("postgresql://db/desk?sslmode=require&connect_timeout=9&application_name=mine")["OPTIONS"]
+    assert (options["sslmode"], options["connect_timeout"], options["application_name"]) == ("require", "9", "mine")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///data/desk.sqlite", "/srv/desk/data/desk.sqlite"),
+        ("sqlite:////var/desk.sqlite", "/var/desk.sqlite"),
+        ("SQLITE:///desk.sqlite", "/srv/desk/desk.sqlite"),
+    ],
+)
+def test_sqlite_file_is_relative_to_the_project(url: str, name: str) -> None:
+    found = parse(url)
+    assert (found["ENGINE"], found["NAME"]) == ("django.db.backends.sqlite3", name)
+    assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "reason"),
+    [
+        ("mysql://emo:pw@db/desk", "mysql://emo:***@db/desk", SCHEMES),
+        ("postgres:emo:pw@db/desk", "postgres:***@db/desk", SCHEMES),
+        ("emo:pw@db/desk", "emo:***@db/desk", SCHEMES),
+        ("", "", SCHEMES),
+        ("postgresql://emo:pw@db", "postgresql://emo:***@db", "the database's name is missing (…/name)"),
+        ("postgresql://emo:pw@db/", "postgresql://emo:***@db/", "the database's name is missing (…/name)"),
+        ("postgresql://emo:pw/desk", "postgresql://emo:***/desk", NO_URL),
+        ("postgresql://emo:pw@db:x/desk", "postgresql://emo:***@db:x/desk", NO_URL),
+        ("postgresql://emo:pw@db:99999/desk", "postgresql://emo:***@db:99999/desk", NO_URL),
+        ("postgresql://emo:p/w@db/desk", "postgresql://emo:***@db/desk", NO_URL),
+        ("postgresql://h1:1,h2/desk", "postgresql://h1:1,h2/desk", PORTS),
+        ("postgresql://h1,h2:2/desk", "postgresql://h1,h2:2/desk", PORTS),
+        ("postgresql://h1:1,h2:0/desk", "postgresql://h1:1,h2:0/desk", PORTS),
+        ("postgresql://e:pw@h1:x,h2:y/desk", "postgresql://e:***@h1:x,h2:y/desk", PORTS),
+        (
+            "postgresql://db/desk?pool=true",
+            "postgresql://db/desk?pool=true",
+            'libpq says: invalid connection option "pool"',
+        ),
+        (
+            "postgresql://db/desk?CONN_MAX_AGE=60",
+            "postgresql://db/desk?CONN_MAX_AGE=60",
+            "CONN_MAX_AGE is not an option of libpq",
+        ),
+        (
+            "postgresql://db/desk?password=pw&bogus=1",
+            "postgresql://db/desk?password=***&bogus=1",
+            'libpq says: invalid connection option "bogus"',
+        ),
+        (
+            "postgresql://em/o:pw@db/desk",
+            "postgresql://em/o:***@db/desk",
+            "the name holds /, @ or : (in user and password they are written %2F, %40, %3A)",
+        ),
+        (
+            "postgresql://emo:p\nw@db/desk",
+            "postgresql://emo:***@db/desk",
+            "it holds a line break or another control character",
+        ),
+        ("sqlite://", "sqlite://", IN_MEMORY),
+        ("sqlite:///", "sqlite:///", IN_MEMORY),
+        ("sqlite:///:memory:", "sqlite:///:***", IN_MEMORY),
+        ("sqlite://:memory:", "sqlite://:***", IN_MEMORY),
+        ("sqlite://desk.sqlite", "sqlite://desk.sqlite", NO_HOST),
+        ("sqlite://emo:pw@db/desk.sqlite", "sqlite://emo:***@db/desk.sqlite", NO_HOST),
+        ("sqlite:///desk.sqlite?timeout=5", "sqlite:///desk.sqlite?timeout=5", "SQLite takes no options here"),
+    ],
+)
+def test_url_that_is_wrong_is_refused_with_its_password_masked(url: str, shown: str, reason: str) -> None:
+    with pytest.raises(urls.InvalidDatabaseURL) as error:
+        parse(url)
+    assert str(error.value) == f"EMO_DB_URL={shown!r} is refused: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://emo:a@b:c@db/desk", "postgresql://emo:***@db/desk"),
+        (
+            "postgresql://emo:pw@db:5432/desk?sslpassword=x&sslmode=require",
+            "postgresql://emo:***@db:5432/desk?sslpassword=***&sslmode=require",
+        ),
+        ("postgresql://db/desk?PassWord=x", "postgresql://db/desk?PassWord=***"),
+        ("postgresql://db/desk?pass%77ord=x", "postgresql://db/desk?pass%77ord=***"),
+        ("postgresql://emo@db/desk", "postgresql://emo@db/desk"),
+        ("postgresql://h1:5432,h2:5433/desk", "postgresql://h1:5432,h2:5433/desk"),
+    ],
+)
+def test_masked_url_keeps_everything_but_passwords(url: str, shown: str) -> None:
+    assert urls.masked(url) == shown
+
+
+PASSWORDS = st.text(min_size=1, max_size=12).map(lambda text: f"Pw9{text}9wP")
+WRONG = st.sampled_from(
+    [
+        "{scheme}://emo:{password}@db:x/desk",
+        "{scheme}://emo:{password}@db/",
+        "{scheme}://emo:{password}@h1:1,h2/desk",
+        "{scheme}://emo:{password}@db/desk?bogus=1",
+        "{scheme}://db/desk?password={password}&bogus=1",
+        "{scheme}://em/o:{password}@db/desk",
+        "{scheme}:emo:{password}@db/desk",
+        "{scheme}://:{password}@[::1/desk",
+    ]
+)
+SCHEME = st.sampled_from(["postgresql", "postgres", "sqlite", "mysql", "x y"])
+
+
+@given(WRONG, SCHEME, PASSWORDS, st.booleans())
+def test_no_password_is_ever_told(template: str, scheme: str, password: str, quoted: bool) -> None:
+    url = template.format(scheme=scheme, password=quote(password, safe="") if quoted else password)
+    told = ""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            parse(url)
+        except urls.InvalidDatabaseURL as error:
+            # With its causes: a traceback in a log shows them too.
+            told = "".join(traceback.format_exception(error, limit=0))
+    told += "".join(str(warning.message) for warning in warned)
+    # What a URL takes for its end may split an unquoted password: its head must not show either.
+    assert "Pw9" not in told
+
+
+@given(st.text(max_size=60), SCHEME)
+def test_any_text_is_parsed_or_refused(rest: str, scheme: str) -> None:
+    with contextlib.suppress(urls.InvalidDatabaseURL):
+        parse(f"{scheme}://{rest}")
+
+
+@given(
+    user=st.text(min_size=1, max_size=10).filter(str.isprintable),
+    password=st.text(min_size=1, max_size=20).filter(str.isprintable),
+    port=st.integers(1, 65535),
+)
+def test_quoted_user_and_password_come_back_as_they_were(user: str, password: str, port: int) -> None:
+    url = f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@db:{port}/desk"
+    assert place(url) == (user, password, "db", str(port), "desk")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" , ", [","]),
+        ("postgresql://a/x", ["postgresql://a/x"]),
+        ("postgresql://a/x,postgresql://b/x", ["postgresql://a/x", "postgresql://b/x"]),
+        (" postgres://a/x ,\n postgres://b/x", ["postgres://a/x", "postgres://b/x"]),
+        ("POSTGRES://a/x,POSTGRES://b/x", ["POSTGRES://a/x", "POSTGRES://b/x"]),
+        ("postgresql://a:1,b:2/x,postgresql+psycopg2://c/x", ["postgresql://a:1,b:2/x", "postgresql+psycopg2://c/x"]),
+    ],
+)
+def test_list_of_urls_is_split_between_them_only(text: str, expected: list[str]) -> None:
+    assert urls.split(text) == expected

@@ -1,0 +1,164 @@
+"""The settings as a process of its own meets them: it starts, or it says which variable is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run import PROJECT
+
+SHOW = """
+import json, django
+from django.conf import settings
+django.setup()
+names = ("ENGINE", "NAME", "USER", "HOST", "PORT")
+print(json.dumps({
+    "databases": {alias: {name: str(database.get(name, "")) for name in names}
+                  for alias, database in settings.DATABASES.items()},
+    "options": settings.DATABASES["default"]["OPTIONS"],
+    "debug": settings.DEBUG,
+    "sql_log": settings.EMO_DB_DEBUG,
+    "secret_key": settings.SECRET_KEY,
+    "secure": getattr(settings, "SECURE_SSL_REDIRECT", False),
+}))
+"""
+PASSWORD = "hunter2"
+URL = f"postgresql://emo:{PASSWORD}@db.example:5432/desk"
+KEY = "k" * 50
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env={"DJANGO_SETTINGS_MODULE": "emo_site.settings", "PYTHONPATH": str(PROJECT), **environment},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def started(**environment: str) -> dict:
+    process = start(**environment)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+REFUSED = {
+    "prod without a database": (
+        {"EMO_ENV": "prod", "SECRET_KEY": KEY},
+        "POSTGRES_URL is not set: set it, or EMO_DB_URL, in prod: there is no silent SQLite outside dev",
+    ),
+    "staging without a database": (
+        {"EMO_ENV": "staging", "SECRET_KEY": KEY},
+        "POSTGRES_URL is not set: set it, or EMO_DB_URL, in staging: there is no silent SQLite outside dev",
+    ),
+    "prod without a secret key": (
+        {"EMO_ENV": "prod", "POSTGRES_URL": URL},
+        "SECRET_KEY is not set: set it, or SECRET_KEY_FILE, in prod: at least 50 random characters",
+    ),
+    "unknown environment": ({"EMO_ENV": "bogus"}, "EMO_ENV='bogus' is refused: allowed are dev, staging, prod"),
+    **{
+        f"pool size {size}": (
+            {"EMO_DB_POOL_SIZE": size},
+            f"EMO_DB_POOL_SIZE='{size}' is refused: a whole number from 1 to 200 is needed",
+        )
+        for size in ("0", "-1", "1000000", "abc", "--5")
+    },
+    "doubtful debug": (
+        {"EMO_DB_DEBUG": "maybe"},
+        "EMO_DB_DEBUG='maybe' is refused: allowed are true, 1, yes, on and false, 0, no, off",
+    ),
+    "unknown scheme": (
+        {"EMO_DB_URL": f"mysql://emo:{PASSWORD}@db/desk"},
+        "EMO_DB_URL='mysql://emo:***@db/desk' is refused: the scheme must be one of sqlite, postgres, postgresql,"
+        " postgresql+psycopg, postgresql+psycopg2",
+    ),
+    "broken replica": (
+        {"EMO_REPLICA_URLS": f"{URL},postgresql://emo:{PASSWORD}@r2:0x1/desk"},
+        "EMO_REPLICA_URLS='postgresql://emo:***@r2:0x1/desk' is refused: it is not a URL of the form"
+        " scheme://user:password@host:port/name",
+    ),
+    "doubtful timescale": ({"EMO_TIMESCALE": "on"}, "EMO_TIMESCALE='on' is refused: allowed are auto, off"),
+}
+
+
+@pytest.mark.parametrize(("environment", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_wrong_environment_stops_the_program_and_says_why(environment: dict[str, str], message: str) -> None:
+    process = start(**environment)
+    assert process.returncode != 0
+    assert process.stderr.strip().splitlines()[-1].endswith(
+        f"Refused: {message}"
+    ) or process.stderr.strip().splitlines()[-1].endswith(f"InvalidDatabaseURL: {message}")
+    assert PASSWORD not in process.stdout + process.stderr
+
+
+def test_dev_is_sqlite_without_asking() -> None:
+    databases = started()["databases"]
+    assert databases["default"]["ENGINE"] == "django.db.backends.sqlite3"
+    assert databases["default"]["NAME"] == str(PROJECT / "data" / "emo_dev.sqlite")
+    assert list(databases) == ["default"]
+
+
+def test_dev_takes_no_server_from_postgres_url() -> None:
+    assert started(POSTGRES_URL=URL)["databases"]["default"]["ENGINE"] == "django.db.backends.sqlite3"
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_server_comes_from_postgres_url(name: str) -> None:
+    shown = started(EMO_ENV=name, SECRET_KEY=KEY, POSTGRES_URL=URL)
+    assert shown["databases"]["default"] == {
+        "ENGINE": "emo_site.db.timescale",
+        "NAME": "desk",
+        "USER": "emo",
+        "HOST": "db.example",
+        "PORT": "5432",
+    }
+    assert shown["options"]["pool"] == {"min_size": 1, "max_size": 5, "timeout": 5, "reconnect_timeout": 1}
+    assert shown["secure"] is True
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_emo_db_url_wins_everywhere(name: str) -> None:
+    shown = started(EMO_ENV=name, SECRET_KEY=KEY, POSTGRES_URL=URL, EMO_DB_URL="postgres://u@other/desk2")
+    assert shown["databases"]["default"]["HOST"] == "other"
+
+
+def test_time_series_and_replicas_are_databases_of_their_own() -> None:
+    databases = started(
+        EMO_DB_URL=URL,
+        EMO_TIMESERIES_URL="postgresql://u@ts/series",
+        EMO_REPLICA_URLS="postgresql://u@r1/desk, postgresql://u@r2a,r2b/desk",
+    )["databases"]
+    assert {alias: database["HOST"] for alias, database in databases.items()} == {
+        "default": "db.example",
+        "timeseries": "ts",
+        "replica1": "r1",
+        "replica2": "r2a,r2b",
+    }
+
+
+def test_pool_size_reaches_the_pool() -> None:
+    assert started(EMO_DB_URL=URL, EMO_DB_POOL_SIZE="12")["options"]["pool"]["max_size"] == 12
+
+
+def test_secrets_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(URL + "\n")
+    (tmp_path / "key").write_text(KEY + "\n")
+    shown = started(EMO_ENV="prod", SECRET_KEY_FILE=str(tmp_path / "key"), POSTGRES_URL_FILE=str(tmp_path / "url"))
+    assert shown["secret_key"] == KEY
+    assert shown["databases"]["default"]["HOST"] == "db.example"
+
+
+def test_debug_and_the_log_of_statements_are_off_by_default() -> None:
+    shown = started()
+    assert (shown["debug"], shown["sql_log"]) == (False, False)
+
+
+def test_log_of_statements_is_turned_on() -> None:
+    assert started(EMO_DB_DEBUG="on")["sql_log"] is True

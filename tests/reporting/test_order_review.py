@@ -1,0 +1,117 @@
+"""The order review: its figures are those of the rows, and say what they are."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from orders import workflow
+from orders.fill import Fill
+from orders.models import StagedOrder
+from reporting import order_review, rendering
+from tests.factories import NOW, equity, iron_condor, person, staged
+
+pytestmark = pytest.mark.django_db
+
+SPECIFIED = {
+    "total_orders",
+    "active_orders",
+    "pending_orders",
+    "executed_orders",
+    "cancelled_orders",
+    "total_value",
+    "average_order_value",
+    "largest_order_value",
+    "risk_score",
+    "compliance_score",
+    "performance_score",
+}
+
+
+def _desk_with_orders() -> None:
+    equity()
+    trader, reviewer = person("trader", "trader"), person("reviewer", "reviewer")
+    filled, refused, waiting = (staged(trader, client_order_id=name) for name in ("filled", "refused", "waiting"))
+    workflow.approve(filled.pk, actor=reviewer, now=NOW)
+    workflow.submit(filled.pk, actor=trader, now=NOW)
+    workflow.record_execution(
+        filled.pk,
+        Fill(execution_id="f1", price=Decimal("400.90"), quantity=Decimal(2), executed_at=NOW),
+        actor=trader,
+        now=NOW,
+    )
+    workflow.reject(refused.pk, actor=reviewer, now=NOW, reason="no")
+    workflow.stage(iron_condor(), created_by=trader, now=NOW)
+    assert waiting.status == "pending_review"
+
+
+def test_figures_of_an_empty_desk_are_zero_or_say_why_there_is_none() -> None:
+    review = order_review.build(now=NOW)
+    assert (review.total_orders, review.total_value) == (0, Decimal(0))
+    assert review.average_order_value is review.largest_order_value is review.risk_score is None
+    shown = {figure.label: (figure.value, figure.note) for figure in review.headline}
+    assert shown["Orders"] == ("0", "all that were ever staged")
+    assert shown["Total value"] == ("n/a", "no order has a known notional")
+    assert shown["Risk score"] == ("n/a", "no order was judged")
+    assert shown["Performance score"] == ("n/a", "no fill has a benchmark price")
+
+
+def test_figures_are_those_of_the_rows_behind_them() -> None:
+    _desk_with_orders()
+    review = order_review.build(now=NOW)
+    orders = list(StagedOrder.objects.all())
+    notionals = [order.notional for order in orders if order.notional is not None]
+    assert review.total_orders == len(orders) == 4
+    assert review.by_status == {"executed": 1, "rejected": 1, "pending_review": 1, "blocked": 1}
+    assert (review.active_orders, review.pending_orders, review.executed_orders, review.cancelled_orders) == (
+        0,
+        2,
+        1,
+        1,
+    )
+    assert review.total_value == sum(notionals)
+    assert review.largest_order_value == max(notionals)
+    assert review.average_order_value == (sum(notionals) / len(notionals)).quantize(Decimal("0.01"))
+    assert review.risk_score == round(float(sum(order.risk_score for order in orders) / 4), 2)  # type: ignore[misc]
+    assert review.n_performance == 1
+    # The fill cost 0.40 on a limit of 400.50: 9.99 bp, of the 50 that take all 50 points away.
+    assert review.performance_score == 90.01
+
+
+def test_each_mean_says_its_number_of_observations() -> None:
+    _desk_with_orders()
+    notes = {figure.label: figure.note for figure in order_review.build(now=NOW).headline}
+    assert notes["Risk score"] == "mean, 0 safe to 100, n = 4 of 4"
+    assert notes["Performance score"] == "mean execution score, 100 best, n = 1 of 4"
+
+
+def test_rules_that_spoke_are_counted_by_order() -> None:
+    _desk_with_orders()
+    review = order_review.build(now=NOW)
+    # The condor has no IV rank on record.
+    assert review.violations["STRATEGY_WINDOW"] == 1
+
+
+def test_the_number_of_queries_does_not_grow_with_the_orders(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    equity()
+    trader = person("trader", "trader")
+    for count in (1, 12):
+        for number in range(count):
+            staged(trader, client_order_id=f"{count}-{number}")
+        # A savepoint and its release belong to the test's own transaction.
+        with django_assert_num_queries(5 + 2):
+            order_review.build(now=NOW)
+
+
+def test_json_keeps_the_specifications_names_and_exact_money() -> None:
+    _desk_with_orders()
+    document = json.loads(rendering.json_text(order_review.build(now=NOW)))
+    assert document.keys() >= SPECIFIED
+    assert document["largest_order_value"] == "801.00"
+    assert document["as_of"] == "2025-11-03T15:00:00+00:00"
+    assert "url" not in document["recent_orders"][0]

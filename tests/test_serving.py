@@ -1,0 +1,68 @@
+"""The desk behind its production server, as a load balancer and a browser meet it."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.desk import get, manage, served, sqlite_desk
+from tests.servers import black_hole, postgresql_server
+
+
+def test_alive_ready_and_static_files(tmp_path: Path) -> None:
+    with served(sqlite_desk(tmp_path)) as port:
+        assert json.loads(get(port, "/healthz")[1]) == {"status": "alive"}
+        status, body, _ = get(port, "/readyz")
+        assert status == 200
+        assert json.loads(body) == {
+            "status": "ready",
+            "checks": {"database:default": "healthy", "migrations:default": "healthy"},
+        }
+        _, login, response = get(port, "/admin/login/")
+        assert "default-src 'none'" in (response.getheader("Content-Security-Policy") or "")
+        stylesheet = next(
+            part for part in login.decode().split('"') if part.startswith("/static/") and part.endswith(".css")
+        )
+        status, _, response = get(port, stylesheet)
+        assert status == 200
+        assert "immutable" in (response.getheader("Cache-Control") or "")
+        assert get(port, "/no/such/page")[0] == 404
+
+
+def test_not_ready_while_the_database_is_stopped_and_ready_again_afterwards() -> None:
+    with postgresql_server() as server:
+        environment = {"EMO_DB_URL": server.url}
+        assert manage("migrate", "--verbosity", "0", environment=environment).status == 0
+        with served(environment) as port:
+            assert get(port, "/readyz")[0] == 200
+            server.stop()
+            time.sleep(1.1)
+            started = time.monotonic()
+            status, body, _ = get(port, "/readyz")
+            assert status == 503
+            assert time.monotonic() - started < 5
+            assert json.loads(body)["checks"]["database:default"] == "error"
+            assert get(port, "/healthz")[0] == 200
+            server.start()
+            time.sleep(1.1)
+            assert get(port, "/readyz")[0] == 200
+
+
+def test_a_black_holed_time_series_database_does_not_exhaust_the_desk(tmp_path: Path) -> None:
+    desk = sqlite_desk(tmp_path)
+    with black_hole() as (host, hole_port):
+        environment = {**desk, "EMO_TIMESERIES_URL": f"postgresql://emo:hush@{host}:{hole_port}/emo"}
+        with served(environment) as port, ThreadPoolExecutor(20) as pool:
+            started = time.monotonic()
+            answers = list(pool.map(lambda _: get(port, "/readyz"), range(40)))
+            seconds = time.monotonic() - started
+    assert {status for status, _, _ in answers} == {503}
+    for _, body, _ in answers:
+        checks = json.loads(body)["checks"]
+        assert checks["database:default"] == "healthy"
+        assert checks["database:timeseries"] == "error"
+        assert b"hush" not in body
+    # One probe run of two seconds is shared by all who ask; one after the other they would take 80.
+    assert seconds < 15
