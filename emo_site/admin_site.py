@@ -8,3 +8,5 @@ class DeskAdminSite(admin.AdminSite):
     site_title = "EMO Desk"
     index_title = "Review desk"
     site_url = "/"
+    # The lists need the width; the header and the index lead everywhere.
+    enable_nav_sidebar = False

@@ -42,8 +42,6 @@ from orders.ticket import Objection, Ticket, TicketLeg
 
 # Clocks of two machines differ a little; a fill from further ahead than this is a mistake.
 CLOCK_TOLERANCE = timedelta(seconds=60)
-# What the column holds; PostgreSQL would refuse the row with an error of its own.
-MAX_NOTIONAL = Decimal(10) ** 16
 
 
 # What a person needs to lead an order to a status. (Its creator may cancel it without.)
@@ -118,7 +116,7 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
     """Writes the order, its legs, its assessment and the first event: pending_review, or blocked where a rule blocks.
 
     `created_at` is when the source wrote the order, where that was earlier. Raises Refused for a client_order_id that
-    this environment has already, and for an order worth more than the tables hold.
+    this environment has already.
     """
     policy = policy_in_force()
     context = gather(ticket, created_by=created_by.get_username(), now=now)
@@ -128,8 +126,6 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
         order.notional = risk.notional(ticket, context, policy)
     except risk.NotKnown:
         order.notional = None
-    if order.notional is not None and order.notional >= MAX_NOTIONAL:
-        raise Refused("TOO_LARGE", f"notional={order.notional:f}: the desk records less than {MAX_NOTIONAL:f}.")
     try:
         with transaction.atomic():
             order.save(force_insert=True)

@@ -57,7 +57,7 @@ def rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _address(path: Path) -> str:
-    """Read-only where another program may be writing; immutable where nobody can, or SQLite would leave files behind."""
+    """Read-only where another program may be writing; immutable where none can, or SQLite would leave files behind."""
     logs = [side for side in (path.with_name(path.name + end) for end in ("-wal", "-journal")) if _has_content(side)]
     if not os.access(path.parent, os.W_OK):
         if logs:

@@ -1,4 +1,4 @@
-"""What the desk has of the bot's orders already, and the way in for those it has not. Calls workflow, writes no order."""
+"""What the desk has of the bot's orders already, and the way in for the others. Calls workflow, writes no order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AlreadyImported(Exception):
 
 
 def take_in(incoming: Incoming, *, now: datetime) -> StagedOrder:
-    """Stages the order, and takes over what became of it. Raises AlreadyImported, Unreadable, InvalidTicket, Refused."""
+    """Stages the order and takes over what became of it. Raises AlreadyImported, Unreadable, InvalidTicket, Refused."""
     if incoming.created_at is not None and incoming.created_at > now + workflow.CLOCK_TOLERANCE:
         raise InvalidTicket("created_at", incoming.created_at.isoformat(), "is in the future")
     ticket = replace(incoming.ticket, client_order_id=_free_id(incoming))
@@ -146,7 +146,8 @@ def _require_agreement(other: StagedOrder, incoming: Incoming) -> None:
         raise Unreadable(f"{_taken(other)}, and the two disagree: {'; '.join(differing)}", field="client_order_id")
     if incoming.tampered:
         raise Unreadable(
-            f"the signature does not fit the document; the same order is on record as {other.pk} from {other.source_file}",
+            "the signature does not fit the document;"
+            f" the same order is on record as {other.pk} from {other.source_file}",
             field="signature",
         )
 

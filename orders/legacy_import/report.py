@@ -10,7 +10,7 @@ HEADINGS = ("file", "format", "orders", "legs", "events", "skipped", "refused", 
 
 
 class Unreadable(Exception):
-    """A file, row or field is not taken over. `where` is the row or line, `field` the name, both empty where not known."""
+    """A file, row or field is not taken over. `where` is the row or line, `field` the name; empty where not known."""
 
     def __init__(self, reason: str, *, where: str = "", field: str = "") -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class FileReport:
-    """One file: what it added to the desk, how many of its things were skipped (each reason in `why`), what was refused."""
+    """One file: what it added to the desk, how many things were skipped (each reason in `why`), what was refused."""
 
     file: str
     format: str

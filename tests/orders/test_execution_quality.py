@@ -57,7 +57,7 @@ def test_what_costs_a_buyer_gains_a_seller(fill: Decimal, benchmark: Decimal) ->
 
 @pytest.mark.parametrize(("side", "benchmark"), [("as_defined", D(1)), ("", D(1)), ("buy", D(0)), ("buy", D(-1))])
 def test_slippage_without_side_or_benchmark_is_refused(side: str, benchmark: Decimal) -> None:
-    with pytest.raises(ValueError, match="is needed|needs a price above 0"):
+    with pytest.raises(ValueError, match=r"is needed|needs a price above 0"):
         slippage_bps(side, D(1), benchmark)
 
 

@@ -20,7 +20,8 @@
     button.textContent = paused ? "Resume refreshing" : "Pause refreshing";
     button.setAttribute("aria-pressed", String(paused));
     state.textContent = failures ? "The desk did not answer: these figures are old." : paused ? "Paused." : "";
-    region.querySelector(".as-of").append(bar);
+    // Only where it is not there yet: moving a button takes the focus from it.
+    if (!region.contains(bar)) region.querySelector(".as-of").append(bar);
   }
 
   button.addEventListener("click", () => {
