@@ -29,7 +29,7 @@ SECRET_KEY = env.secret("SECRET_KEY")
 if not SECRET_KEY:
     if not _IS_DEV:
         raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: at least 50 random characters")
-    SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"
+    SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"  # noqa: S105  # dev only
 
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if _IS_DEV else ())
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")

@@ -1,4 +1,4 @@
-"""Runs probes in parallel within a bound, sums them up, and records what they found (the only writer of SystemHealth)."""
+"""Runs probes in parallel within a bound, sums them up and records what they found. The only writer of SystemHealth."""
 
 from __future__ import annotations
 

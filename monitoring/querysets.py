@@ -10,7 +10,7 @@ from django.db import models
 from monitoring.choices import PRICE_TYPES, EventType
 
 if TYPE_CHECKING:
-    from monitoring.models import MarketEvent, SystemHealth
+    from monitoring.models import MarketEvent, SystemHealth  # noqa: F401  # named in texts below
 
 
 class MarketEventQuerySet(models.QuerySet["MarketEvent"]):

@@ -64,9 +64,21 @@ DECISIONS = MappingProxyType(
     {
         decision.name: decision
         for decision in (
-            Decision(name="approve", label="Approve", to=OrderStatus.APPROVED, decide=_approve, asks="Note", main=True),
             Decision(
-                name="reject", label="Reject", to=OrderStatus.REJECTED, decide=_reject, asks="Reason", required=True
+                name="approve",
+                label="Approve",
+                to=OrderStatus.APPROVED,
+                decide=_approve,
+                asks="Note on the approval",
+                main=True,
+            ),
+            Decision(
+                name="reject",
+                label="Reject",
+                to=OrderStatus.REJECTED,
+                decide=_reject,
+                asks="Reason to reject",
+                required=True,
             ),
             Decision(name="submit", label="Submit to the broker", to=OrderStatus.SUBMITTED, decide=_submit, main=True),
             Decision(
@@ -77,7 +89,7 @@ DECISIONS = MappingProxyType(
                 asks="The broker's reason",
                 required=True,
             ),
-            Decision(name="cancel", label="Cancel", to=OrderStatus.CANCELLED, decide=_cancel, asks="Reason"),
+            Decision(name="cancel", label="Cancel", to=OrderStatus.CANCELLED, decide=_cancel, asks="Reason to cancel"),
         )
     }
 )

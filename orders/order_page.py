@@ -252,7 +252,7 @@ def _dated(value: str | None, at: str | None) -> str:
 
 
 def _notes(order: StagedOrder) -> tuple[Fact, ...]:
-    rows = (("Review", order.review_notes), ("With the ticket", str(order.metadata.get("note", ""))))
+    rows = (("Note of the review", order.review_notes), ("Note of the ticket", str(order.metadata.get("note", ""))))
     return tuple(Fact(label=label, value=value) for label, value in rows if value)
 
 

@@ -10,7 +10,7 @@ from django.db.models import Avg, Count, Max, Sum
 from orders.choices import OPEN, OrderStatus
 
 if TYPE_CHECKING:
-    from orders.models import StagedOrder
+    from orders.models import StagedOrder  # noqa: F401  # named in texts below
 
 DEMO_PREFIX = "demo-"
 

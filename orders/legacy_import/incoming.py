@@ -63,7 +63,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """How the order ended at the bot. `reviewer` is a user name, empty for the importer's own, None where there is none.
+    """How the order ended at the bot. `reviewer` is a user name, empty for the importer's own, None where nobody was.
 
     Price, quantity and time are the fill's: all three or none of them.
     """

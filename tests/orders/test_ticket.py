@@ -60,14 +60,14 @@ REFUSED: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (
         ticket,
         {"symbol": "spy251219c00440000"},
-        "symbol='spy251219c00440000': looks like an option and is none ('spy251219c00440000': the root 'spy' is not 1 to"
-        " 6 capital letters or digits)",
+        "symbol='spy251219c00440000': looks like an option and is none ('spy251219c00440000': the root 'spy' is not 1"
+        " to 6 capital letters or digits)",
     ),
     (
         ticket,
         {"symbol": "SPY251219P0044000"},
-        "symbol='SPY251219P0044000': looks like an option and is none ('SPY251219P0044000': the right '9' is neither C"
-        " nor P)",
+        "symbol='SPY251219P0044000': looks like an option and is none ('SPY251219P0044000': the right '9' is neither"
+        " C nor P)",
     ),
     (ticket, {"side": "long"}, f"side='long': {SIDES}"),
     (ticket, {"side": Side.AS_DEFINED}, "side=Side.AS_DEFINED: is as_defined exactly where the order has legs"),
