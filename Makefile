@@ -10,22 +10,24 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 $(VENV)/.installed: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@echo "Installing into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@
+	@echo "Installing what tests and checks need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
 
 run: $(VENV)/.installed ## install, migrate, load the demo the first time, and serve on 127.0.0.1:8000
-	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python manage.py collectstatic --no-input --verbosity 0
-	$(BIN)/python manage.py load_demo --if-empty
-	$(BIN)/python manage.py create_admin
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
+	@$(BIN)/python manage.py load_demo --if-empty
+	@$(BIN)/python manage.py create_admin
 	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
-	$(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 4 --timeout 60
+	@exec $(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 4 --timeout 60 --no-control-socket --log-level warning
 
 test: $(VENV)/.installed-dev ## the whole suite on SQLite, PostgreSQL and TimescaleDB
 	$(BIN)/python -m tests.run

@@ -49,6 +49,12 @@ def _plain_static_files(settings: object) -> None:
     }
 
 
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: object) -> None:
+    """A password that is slow to guess is slow to make, and most tests make several people."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     """After a test with real transactions every table is emptied, the groups included, which a migration made."""

@@ -103,7 +103,8 @@ def sqlite(path: Path) -> dict[str, Any]:
         "ENGINE": ENGINE_SQLITE,
         "NAME": str(path),
         "OPTIONS": {
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            # Without recursive_triggers, REPLACE would delete rows of an append-only table unseen.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
             "transaction_mode": "IMMEDIATE",
             "timeout": 10,
         },

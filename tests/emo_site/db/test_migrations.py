@@ -1,0 +1,107 @@
+"""Every migration goes back to nothing and forward again, on the engine this run is about."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+
+from emo_site.db.health import unapplied_migrations
+from emo_site.db.timescale.capabilities import look_up
+from emo_site.db.timescale.hypertables import existing
+from orders.models import OrderEvent
+from tests.factories import equity, person, staged
+
+APPS = ("reporting", "orders", "monitoring")
+
+
+def migrate(*arguments: str) -> None:
+    call_command("migrate", *arguments, verbosity=0)
+
+
+def models(label: str) -> list[type[Model]]:
+    return list(apps.get_app_config(label).get_models())
+
+
+def structure() -> dict[str, object]:
+    """Tables of ours with their columns, and the names and kinds of their constraints and indexes."""
+    found: dict[str, object] = {}
+    with connection.cursor() as cursor:
+        for label in APPS:
+            for model in models(label):
+                table = model._meta.db_table
+                columns = [column.name for column in connection.introspection.get_table_description(cursor, table)]
+                constraints = connection.introspection.get_constraints(cursor, table)
+                found[table] = (
+                    columns,
+                    {
+                        (name, tuple(item["columns"] or ()), item["primary_key"], item["unique"], item["check"])
+                        for name, item in constraints.items()
+                        # SQLite's names of keys without one are numbers that it gives anew.
+                        if not name.startswith("__unnamed")
+                    },
+                )
+    return found
+
+
+def triggers() -> list[str]:
+    question = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+        if connection.vendor == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE tgrelid = 'order_events'::regclass AND NOT tgisinternal ORDER BY 1"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return [row[0] for row in cursor.fetchall()]
+
+
+@pytest.mark.usefixtures("emptied_afterwards")
+@pytest.mark.parametrize("label", APPS)
+def test_app_goes_to_nothing_and_comes_back_as_it_was(label: str) -> None:
+    before, guards, hypertables = structure(), triggers(), existing(connection)
+    groups = set(Group.objects.values_list("name", "permissions__codename"))
+    tables = {model._meta.db_table for model in models(label)}
+    try:
+        migrate(label, "zero")
+        with connection.cursor() as cursor:
+            assert not tables & set(connection.introspection.table_names(cursor))
+    finally:
+        migrate()
+    assert structure() == before
+    assert triggers() == guards
+    assert guards
+    assert existing(connection) == hypertables
+    assert set(Group.objects.values_list("name", "permissions__codename")) == groups
+    assert unapplied_migrations(connection) == []
+
+
+@pytest.mark.usefixtures("emptied_afterwards")
+def test_trail_is_protected_after_the_way_back_and_forth() -> None:
+    migrate("orders", "zero")
+    migrate()
+    equity()
+    staged(person("trader", "trader"))
+    with pytest.raises(IntegrityError, match="order_events is append-only"), transaction.atomic():
+        OrderEvent.objects.update(reason="better")
+
+
+@pytest.mark.usefixtures("emptied_afterwards")
+def test_groups_go_with_their_migration() -> None:
+    try:
+        migrate("reporting", "0001")
+        assert not Group.objects.filter(name__in=("reviewer", "trader", "operator", "auditor")).exists()
+    finally:
+        migrate()
+    assert set(Group.objects.values_list("name", flat=True)) == {"reviewer", "trader", "operator", "auditor"}
+
+
+def test_models_and_migrations_say_the_same(db: None) -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def test_hypertables_are_made_wherever_they_can_be(db: None) -> None:
+    wanted = {"market_events", "system_health"} if look_up(connection).available else set()
+    assert existing(connection) == wanted
