@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from emo_site.db.distinct import distinct_values
 from emo_site.db.estimates import BoundedPaginator
+from emo_site.db.selective import matching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class BigChangeList(ChangeList):
     """
 
     date_hierarchy: str
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.multi_page:
+            self.result_list = self.paginator.page(1).object_list
 
     def date_steps(self) -> list[Step]:
         """The way back, and the years, months or days to choose from."""
@@ -105,6 +111,8 @@ class ValuesFilter(admin.SimpleListFilter):
     """Exact values of one column that leads an index: listed by jumping through it, not by DISTINCT over all rows."""
 
     field_name = ""
+    # Whether its index goes on with the list's order, and so serves the list by itself.
+    in_order = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         using = model_admin.get_queryset(request).db
@@ -117,17 +125,25 @@ class ValuesFilter(admin.SimpleListFilter):
         return len(self.lookup_choices) > 1 or self.value() is not None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        # An empty text is a value too.
         value = self.value()
-        return queryset.filter(**{self.field_name: value}) if isinstance(value, str) else queryset
+        if not isinstance(value, str):
+            return queryset
+        if self.in_order and not queryset.query.where:
+            return queryset.filter(**{self.field_name: value})
+        return matching(queryset, self.field_name, [value])
 
 
-def values_filter(field_name: str, title: str = "") -> type[ValuesFilter]:
+def values_filter(field_name: str, title: str = "", *, in_order: bool = True) -> type[ValuesFilter]:
     """A ValuesFilter of that column; it stays hidden while there is only one value."""
     return type(
         f"{field_name.title().replace('_', '')}Filter",
         (ValuesFilter,),
-        {"field_name": field_name, "parameter_name": field_name, "title": title or field_name.replace("_", " ")},
+        {
+            "field_name": field_name,
+            "parameter_name": field_name,
+            "title": title or field_name.replace("_", " "),
+            "in_order": in_order,
+        },
     )
 
 
@@ -172,6 +188,6 @@ class DefaultingFilter(admin.SimpleListFilter):
         for value, label in self.lookup_choices:
             yield {
                 "selected": value == chosen,
-                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "query_string": changelist.get_query_string({str(self.parameter_name): value}),
                 "display": label,
             }

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from emo_site.db.json_documents import problem
 from emo_site.db.routers import database_of
@@ -19,7 +19,8 @@ from emo_site.db.uuid7 import uuid7
 from monitoring.choices import EventLevel, EventType
 from monitoring.models import MarketEvent
 
-MAX_FIGURE = Decimal(10) ** 12
+# A tenth of what the columns hold: SQLite keeps fifteen digits, and a figure rounded up to one more can't be read.
+MAX_FIGURE = Decimal(10) ** 11
 STEP = Decimal("1e-6")
 BATCH = 2000
 # Long before any event; ids made from a time begin in 1970.
@@ -81,8 +82,10 @@ def record(events: Iterable[Event]) -> int:
     with transaction.atomic(using=using):
         known = _known(rows)
         fresh = [_row(identity, event) for identity, event in rows.items() if identity not in known]
-        # Another process may have written one of them since: the key refuses the second.
-        MarketEvent.objects.bulk_create(fresh, batch_size=BATCH, ignore_conflicts=True)
+        # Another process may have written one of them since: the key refuses the second. SQLite has one writer at a
+        # time, and its OR IGNORE would swallow every other mistake too.
+        one_writer = connections[using].vendor == "sqlite"
+        MarketEvent.objects.bulk_create(fresh, batch_size=BATCH, ignore_conflicts=not one_writer)
     return len(fresh)
 
 

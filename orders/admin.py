@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from emo_site import display
+from emo_site.db.selective import matching
 from emo_site.record_admin import BigTableAdmin, DefaultingFilter, RecordAdmin, period_filter, values_filter
 from orders import order_page, search, workflow
 from orders.choices import OPEN, TONES, OrderStatus
@@ -52,7 +53,7 @@ class StatusFilter(DefaultingFilter):
         chosen = self.chosen(request)
         if chosen == "all":
             return queryset
-        return queryset.filter(status__in=OPEN) if chosen == "open" else queryset.filter(status=chosen)
+        return matching(queryset, "status", sorted(OPEN)) if chosen == "open" else queryset.filter(status=chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +92,13 @@ class StagedOrderAdmin(BigTableAdmin):
     list_filter = (
         StatusFilter,
         values_filter("strategy"),
-        values_filter("environment"),
+        values_filter("environment", in_order=False),
         values_filter("source"),
     )
     sortable_by: ClassVar[tuple[str, ...]] = ("age",)
     date_hierarchy = "created_at"
     search_fields = ("symbol",)
-    search_help_text = "The beginning of a symbol or strategy; or a whole id, client order id or source file."
+    search_help_text = "A whole id, client order id or source file, else the beginning of a symbol, else of a strategy."
     actions = ("approve_selected", "reject_selected", "cancel_selected")
 
     # ---- who may --------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class StagedOrderAdmin(BigTableAdmin):
 
     @admin.display(description="reviewed by")
     def decided_by(self, order: StagedOrder) -> str:
-        return order.reviewed_by.get_username() if order.reviewed_by else "nobody yet"
+        return order.reviewed_by.get_username() if order.reviewed_by else "nobody"
 
     # ---- several orders at once -----------------------------------------------------------------------------------
 
@@ -390,13 +391,17 @@ class OfOrderAdmin(RecordAdmin):
 
 @admin.register(OrderEvent)
 class OrderEventAdmin(OfOrderAdmin):
-    list_display = ("time", "order_link", "sequence", "kind", "actor_name", "from_status", "to_status", "reason")
+    list_display = ("time", "order_link", "sequence", "kind", "actor_name", "before", "to_status", "reason")
     list_filter = (period_filter("at"),)
     ordering = ("-at", "-id")
 
     @admin.display(description="at, UTC")
     def time(self, event: OrderEvent) -> str:
         return display.moment(event.at)
+
+    @admin.display(description="from status")
+    def before(self, event: OrderEvent) -> str:
+        return OrderStatus(event.from_status).label if event.from_status else "new"
 
 
 @admin.register(ExecutedOrder)
@@ -423,8 +428,10 @@ class ExecutedOrderAdmin(OfOrderAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        found, duplicates = super().get_search_results(request, queryset, search_term)
-        return (found or queryset.filter(execution_id=search_term) if search_term else found), duplicates
+        by_broker = queryset.filter(execution_id=search_term)
+        if search_term and by_broker.exists():
+            return by_broker, False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="executed at, UTC")
     def time(self, fill: ExecutedOrder) -> str:

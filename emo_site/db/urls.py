@@ -52,6 +52,9 @@ def masked(url: str) -> str:
     scheme = _SCHEME.match(url)
     start = scheme.end() if scheme else 0
     who, at, place = url[start:].rpartition("@")
+    if "?" in who:
+        # Either an option or the password holds an @: there is no telling where the secret ends.
+        return f"{url[:start]}{re.split('[:?]', who)[0]}:***"
     if ":" in who:
         who = f"{who.partition(':')[0]}:***"
     place, question, options = place.partition("?")

@@ -90,6 +90,27 @@ def snapshot() -> tuple[list[dict[str, Any]], int, int]:
     return list(StagedOrder.objects.values()), OrderEvent.objects.count(), ExecutedOrder.objects.count()
 
 
+TABLE = """
+draft            -> blocked cancelled expired pending_review
+blocked          -> cancelled expired pending_review
+pending_review   -> approved blocked cancelled expired rejected
+approved         -> cancelled expired pending_review submitted
+rejected         ->
+submitted        -> broker_rejected cancelled executed expired partially_filled
+partially_filled -> cancelled executed expired partially_filled
+executed         ->
+cancelled        -> executed partially_filled
+expired          -> executed partially_filled
+broker_rejected  ->
+"""
+
+
+def test_table_of_transitions_is_the_one_that_was_agreed() -> None:
+    lines = [f"{status:<16} -> {' '.join(sorted(after))}".rstrip() for status, after in TRANSITIONS.items()]
+    assert lines == TABLE.strip().splitlines()
+    assert list(TRANSITIONS) == list(OrderStatus)
+
+
 DOORS: dict[OrderStatus, Callable[[StagedOrder, User, User], object]] = {
     S.APPROVED: lambda order, trader, reviewer: workflow.approve(order.pk, actor=reviewer, now=LATER),
     S.REJECTED: lambda order, trader, reviewer: workflow.reject(order.pk, actor=reviewer, now=LATER, reason="no"),

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site.db.timescale import hypertables
@@ -146,7 +146,9 @@ def stranger(db: None) -> Iterator[BaseDatabaseWrapper]:
     name = f"stranger_{uuid.uuid4().hex[:8]}"
     admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'stranger'")
     admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    own = type(connection)({**server, "NAME": name, "USER": name, "PASSWORD": "stranger", "OPTIONS": {}}, "stranger")
+    own = type(connections[DEFAULT_DB_ALIAS])(
+        {**server, "NAME": name, "USER": name, "PASSWORD": "stranger", "OPTIONS": {}}, connection.alias
+    )
     try:
         yield own
     finally:
