@@ -59,8 +59,11 @@ def self_approval(*, created_by: str, reviewer: str) -> Contribution:
         return _contribution(code, Severity.INFO, "Judged when somebody reviews the order.", applicable=False)
     if reviewer == created_by:
         return _contribution(
-            code, Severity.BLOCK, f"{reviewer} staged this order: somebody else must decide.",
-            measured=reviewer, limit=f"not {created_by}",
+            code,
+            Severity.BLOCK,
+            f"{reviewer} staged this order: somebody else must decide.",
+            measured=reviewer,
+            limit=f"not {created_by}",
         )
     return _contribution(code, Severity.INFO, f"Staged by {created_by}, reviewed by {reviewer}.", measured=reviewer)
 
@@ -73,12 +76,16 @@ def _strategy_window(order: Ticket, context: Context, policy: Policy) -> Contrib
     code, limits = "STRATEGY_WINDOW", policy.strategies.get(order.strategy)
     if limits is None:
         return _contribution(
-            code, Severity.INFO, f"Not judged: the policy has no window for {order.strategy or 'no strategy'!r}.",
+            code,
+            Severity.INFO,
+            f"Not judged: the policy has no window for {order.strategy or 'no strategy'!r}.",
             applicable=False,
         )
     expiry, rank = _dte_problem(order, context, limits), _iv_rank_problem(context, limits, order.underlying)
     problems = [problem for problem in (expiry, rank) if problem]
-    shown_limit = f"expiry in {_span(limits.dte_min, limits.dte_max)} days, IV rank {_span(limits.ivr_min, limits.ivr_max)}"
+    shown_limit = (
+        f"expiry in {_span(limits.dte_min, limits.dte_max)} days, IV rank {_span(limits.ivr_min, limits.ivr_max)}"
+    )
     if problems:
         return _contribution(code, Severity.BLOCK, "; ".join(problems) + ".", measured="outside", limit=shown_limit)
     return _contribution(code, Severity.INFO, f"Inside the window of {order.strategy}.", limit=shown_limit)
@@ -127,8 +134,11 @@ def _expiry(order: Ticket, context: Context, policy: Policy) -> Contribution:
     code = "EXPIRY"
     if order.expires_at is not None and order.expires_at <= context.now:
         return _contribution(
-            code, Severity.BLOCK, f"The order's own time ended at {order.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
-            measured=order.expires_at.isoformat(), limit=context.now.isoformat(),
+            code,
+            Severity.BLOCK,
+            f"The order's own time ended at {order.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+            measured=order.expires_at.isoformat(),
+            limit=context.now.isoformat(),
         )
     expiries = order.expiries
     if not expiries:
@@ -157,10 +167,15 @@ def _record_complete(order: Ticket, context: Context) -> Contribution:
         missing.append("created_by")
     if missing:
         return _contribution(
-            code, Severity.BLOCK, f"Not stated by the source: {', '.join(missing)}.", measured=f"{len(missing)} missing",
+            code,
+            Severity.BLOCK,
+            f"Not stated by the source: {', '.join(missing)}.",
+            measured=f"{len(missing)} missing",
             limit="0 missing",
         )
-    return _contribution(code, Severity.INFO, "Every required field is stated.", measured="0 missing", limit="0 missing")
+    return _contribution(
+        code, Severity.INFO, "Every required field is stated.", measured="0 missing", limit="0 missing"
+    )
 
 
 def _objection(item: Objection) -> Contribution:

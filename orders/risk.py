@@ -126,7 +126,7 @@ def _order_notional(order: Ticket, context: Context, policy: Policy) -> Contribu
         measured = notional(order, context, policy)
     except NotKnown as reason:
         return _not_evaluated(code, str(reason), _money(limit))
-    return _against(code, "Notional", measured, limit, _money(measured), _money(limit))
+    return _against(code, "Notional", measured, limit, shown=_money(measured), shown_limit=_money(limit))
 
 
 def _order_quantity(order: Ticket, policy: Policy) -> Contribution:
@@ -140,7 +140,9 @@ def _order_quantity(order: Ticket, policy: Policy) -> Contribution:
     if not armed:
         return _not_armed(code, "max_order_quantity")
     measured, limit = max(armed, key=lambda pair: pair[0] / pair[1])
-    return _against(code, "Quantity", measured, limit, f"{measured.normalize():f}", f"{limit.normalize():f}")
+    return _against(
+        code, "Quantity", measured, limit, shown=f"{measured.normalize():f}", shown_limit=f"{limit.normalize():f}"
+    )
 
 
 def _max_trade_risk(order: Ticket, context: Context, policy: Policy) -> Contribution:
@@ -157,7 +159,7 @@ def _max_trade_risk(order: Ticket, context: Context, policy: Policy) -> Contribu
         return _not_evaluated(code, "the worst-case loss is unbounded", _percent(limit))
     share = loss / context.equity
     shown = f"{_percent(share)} ({_money(loss)} of {_money(context.equity)})"
-    return _against(code, "Worst-case loss of equity", share, limit, shown, _percent(limit))
+    return _against(code, "Worst-case loss of equity", share, limit, shown=shown, shown_limit=_percent(limit))
 
 
 def _undefined_risk(order: Ticket, policy: Policy) -> Contribution:
@@ -173,20 +175,29 @@ def _undefined_risk(order: Ticket, policy: Policy) -> Contribution:
             measured="shares held: not known",
         )
     if max_loss(order.option_legs(None)) is not None:
-        return _contribution(code, Severity.INFO, "The worst-case loss is bounded.", measured="bounded", limit="bounded")
+        return _contribution(
+            code, Severity.INFO, "The worst-case loss is bounded.", measured="bounded", limit="bounded"
+        )
     if policy.allow_undefined_risk:
         return _contribution(
-            code, Severity.WARN, "Net short calls: the loss is unbounded; the policy allows it.", points=weight,
-            measured="unbounded", limit="allowed",
+            code,
+            Severity.WARN,
+            "Net short calls: the loss is unbounded; the policy allows it.",
+            points=weight,
+            measured="unbounded",
+            limit="allowed",
         )
     return _contribution(
-        code, Severity.BLOCK, "Net short calls: the loss is unbounded.", points=weight, measured="unbounded", limit="bounded"
+        code,
+        Severity.BLOCK,
+        "Net short calls: the loss is unbounded.",
+        points=weight,
+        measured="unbounded",
+        limit="bounded",
     )
 
 
-def _against(
-    code: str, what: str, measured: Decimal, limit: Decimal, shown: str, shown_limit: str
-) -> Contribution:
+def _against(code: str, what: str, measured: Decimal, limit: Decimal, *, shown: str, shown_limit: str) -> Contribution:
     """A measured value against its limit: points by the share used up, warned from WARN_SHARE on, blocked above 1."""
     share = measured / limit
     points = (WEIGHTS[code] * min(Decimal(1), share)).quantize(POINT)

@@ -252,7 +252,9 @@ def _one_of(name: str, value: object, allowed: Any) -> None:
 
 def _check_symbol(name: str, value: str) -> None:
     if not value or value != value.strip() or len(value) > MAX_SYMBOL_LENGTH or not value.isprintable():
-        raise InvalidTicket(name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them")
+        raise InvalidTicket(
+            name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them"
+        )
     if _LIKE_AN_OPTION.search(value):
         try:
             parse_osi(value)

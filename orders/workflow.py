@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,26 +18,22 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from orders import audit, compliance, risk
-from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
+from orders.assessment import Severity
 from orders.choices import (
     AT_BROKER,
     FILLABLE,
     REVIEWED,
     TRANSITIONS,
     EventKind,
-    Instrument,
-    LegAction,
     OrderStatus,
-    OrderType,
     Side,
-    TimeInForce,
 )
 from orders.context import gather, policy_in_force
 from orders.execution_quality import average_fill_price, execution_score, slippage_bps
 from orders.fill import Fill
+from orders.judgement import Judgement, judge, judge_in, listed, ticket_of
 from orders.models import ExecutedOrder, OrderLeg, StagedOrder
-from orders.policy import Policy
-from orders.ticket import Objection, Ticket, TicketLeg
+from orders.ticket import Ticket, TicketLeg
 
 # Clocks of two machines differ a little; a fill from further ahead than this is a mistake.
 CLOCK_TOLERANCE = timedelta(seconds=60)
@@ -63,55 +58,6 @@ class Refused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What the rules say of an order at one moment, and what they saw."""
-
-    risk: Assessment
-    compliance: Assessment
-    context: Context
-    policy_version: str
-
-    @property
-    def blocks(self) -> tuple[Contribution, ...]:
-        return (*self.risk.blocks, *self.compliance.blocks)
-
-    @property
-    def violations(self) -> str:
-        """The column of that name: "CODE:severity", blocks first."""
-        found = [*self.risk.violations, *self.compliance.violations]
-        found.sort(key=lambda item: item.severity != Severity.BLOCK)
-        return ",".join(dict.fromkeys(f"{item.code}:{item.severity}" for item in found))
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "policy_version": self.policy_version,
-            "risk": assessment_as_json(self.risk),
-            "compliance": assessment_as_json(self.compliance),
-            "seen": context_as_json(self.context),
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """What an event of the audit trail keeps of it."""
-        return {
-            "policy_version": self.policy_version,
-            "risk_score": str(self.risk.score),
-            "compliance_score": str(self.compliance.score),
-            "violations": [
-                {"code": item.code, "severity": str(item.severity), "message": item.message}
-                for item in (*self.risk.violations, *self.compliance.violations)
-            ],
-            "seen": context_as_json(self.context),
-        }
-
-
-def judge(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = "") -> Judgement:
-    """Runs every rule on the order as things stand at `now`. Writes nothing."""
-    policy = policy_in_force()
-    context = gather(ticket, created_by=created_by, now=now, reviewer=reviewer)
-    return _judge(ticket, context, policy)
-
-
 def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: datetime | None = None) -> StagedOrder:
     """Writes the order, its legs, its assessment and the first event: pending_review, or blocked where a rule blocks.
 
@@ -120,7 +66,7 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
     """
     policy = policy_in_force()
     context = gather(ticket, created_by=created_by.get_username(), now=now)
-    judgement = _judge(ticket, context, policy)
+    judgement = judge_in(ticket, context, policy)
     order = _order(ticket, judgement, created_by=created_by, now=now, created_at=created_at or now)
     try:
         order.notional = risk.notional(ticket, context, policy)
@@ -144,7 +90,8 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
     except IntegrityError as error:
         if StagedOrder.objects.filter(environment=order.environment, client_order_id=order.client_order_id).exists():
             raise Refused(
-                "DUPLICATE_CLIENT_ORDER_ID", f"client_order_id={order.client_order_id!r} is taken in {order.environment}."
+                "DUPLICATE_CLIENT_ORDER_ID",
+                f"client_order_id={order.client_order_id!r} is taken in {order.environment}.",
             ) from error
         raise
     return order
@@ -171,7 +118,7 @@ def approve(order_id: UUID, *, actor: User, now: datetime, note: str = "") -> St
         ticket_of(order), created_by=order.created_by.get_username(), now=now, reviewer=actor.get_username()
     )
     if judgement.blocks:
-        raise Refused("RULES_BLOCK", "The rules block it now: " + _listed(judgement.blocks))
+        raise Refused("RULES_BLOCK", "The rules block it now: " + listed(judgement.blocks))
     return _transition(
         order,
         OrderStatus.APPROVED,
@@ -205,9 +152,7 @@ def cancel(order_id: UUID, *, actor: User, now: datetime, reason: str = "") -> S
     """Withdraws an open order; its creator may, and whoever has the permission."""
     order = _get(order_id)
     check(order, OrderStatus.CANCELLED, actor=actor)
-    return _transition(
-        order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason
-    )
+    return _transition(order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason)
 
 
 def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
@@ -225,10 +170,15 @@ def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
     )
     if not judgement.blocks:
         return _transition(
-            order, OrderStatus.SUBMITTED, kind=EventKind.SUBMITTED, actor=actor, now=now, seen=judgement.summary(),
+            order,
+            OrderStatus.SUBMITTED,
+            kind=EventKind.SUBMITTED,
+            actor=actor,
+            now=now,
+            seen=judgement.summary(),
             changes=_assessed(judgement),
         )
-    reason = "The rules block it by now: " + _listed(judgement.blocks)
+    reason = "The rules block it by now: " + listed(judgement.blocks)
     _transition(
         order,
         OrderStatus.PENDING_REVIEW,
@@ -332,51 +282,6 @@ def import_history(
     return _get(order_id)
 
 
-def ticket_of(order: StagedOrder) -> Ticket:
-    """The order's row as the ticket the rules judge."""
-    kept = order.workflow_state.get("ticket", {})
-    return Ticket(
-        symbol=order.symbol,
-        side=Side(order.side),
-        order_type=OrderType(order.order_type),
-        quantity=order.quantity,
-        price=order.price,
-        stop_price=order.stop_price,
-        time_in_force=TimeInForce(order.time_in_force),
-        strategy=order.strategy,
-        confidence=order.confidence,
-        expires_at=order.expires_at,
-        client_order_id=order.client_order_id,
-        source=order.source,
-        source_file=order.source_file,
-        checksum=order.checksum,
-        legs=tuple(
-            TicketLeg(
-                action=LegAction(leg.action),
-                instrument=Instrument(leg.instrument),
-                symbol=leg.symbol,
-                quantity=leg.quantity,
-                strike=leg.strike,
-                expiry=leg.expiry,
-                multiplier=leg.multiplier,
-            )
-            for leg in order.legs.all()
-        ),
-        missing=tuple(kept.get("missing", ())),
-        objections=tuple(Objection(**item) for item in kept.get("objections", ())),
-        metadata=order.metadata,
-    )
-
-
-def _judge(ticket: Ticket, context: Context, policy: Policy) -> Judgement:
-    return Judgement(
-        risk=risk.assess(ticket, context, policy),
-        compliance=compliance.assess(ticket, context, policy),
-        context=context,
-        policy_version=policy.version,
-    )
-
-
 def _order(
     ticket: Ticket, judgement: Judgement, *, created_by: User, now: datetime, created_at: datetime
 ) -> StagedOrder:
@@ -467,10 +372,6 @@ def _check_legal(order: StagedOrder, to: OrderStatus) -> None:
         raise Refused("ILLEGAL_TRANSITION", f"A {order.get_status_display()} order can't become {to.label}.")
 
 
-def _listed(items: Sequence[Contribution]) -> str:
-    return "; ".join(f"{item.code}: {item.message}" for item in items)
-
-
 def _transition(
     order: StagedOrder,
     to: OrderStatus,
@@ -517,9 +418,7 @@ def _update(
     return fresh
 
 
-def _book(
-    order: StagedOrder, fill: Fill, *, actor: User, now: datetime, kind: EventKind, reason: str
-) -> ExecutedOrder:
+def _book(order: StagedOrder, fill: Fill, *, actor: User, now: datetime, kind: EventKind, reason: str) -> ExecutedOrder:
     leg = _filled_leg(order, fill)
     execution = _insert_execution(order, leg, fill)
     # Added up here and not by the database: SQLite adds in binary.

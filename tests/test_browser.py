@@ -1,4 +1,4 @@
-"""A person's way through the desk, in a real Chromium, against the production server, on the engine this run is about."""
+"""A person's way through the desk in a real Chromium: production server, and the engine this run is about."""
 
 from __future__ import annotations
 
@@ -152,7 +152,12 @@ def test_the_creator_is_refused_and_a_second_person_approves(context: BrowserCon
 def test_hostile_texts_come_out_harmless_everywhere(context: BrowserContext, desk: str) -> None:
     page = _log_in(context, desk, "rita")
     page.get_by_role("link", name=re.compile("MSFT")).first.click()
-    for path in (page.url, f"{desk}/admin/orders/stagedorder/", f"{desk}/reports/orders/", f"{desk}/reports/institutional/"):
+    for path in (
+        page.url,
+        f"{desk}/admin/orders/stagedorder/",
+        f"{desk}/reports/orders/",
+        f"{desk}/reports/institutional/",
+    ):
         page.goto(path)
         assert page.title() != "taken", path
         assert page.locator("script", has_text="taken").count() == 0

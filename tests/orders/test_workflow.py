@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from orders import workflow
+from orders import judgement, workflow
 from orders.choices import AT_BROKER, FILLABLE, TRANSITIONS, EventKind, OrderStatus, OrderType, Side
 from orders.fill import Fill
 from orders.models import ExecutedOrder, OrderEvent, StagedOrder
@@ -208,7 +208,7 @@ def test_order_comes_back_as_the_ticket_it_was(trader: User, make: Callable[...,
         metadata={"a": [1, None]},
     )
     order = workflow.stage(made, created_by=trader, now=NOW)
-    assert workflow.ticket_of(StagedOrder.objects.get(pk=order.pk)) == made
+    assert judgement.ticket_of(StagedOrder.objects.get(pk=order.pk)) == made
 
 
 def test_notional_beyond_every_figure_blocks_and_does_not_break(trader: User) -> None:
@@ -365,9 +365,9 @@ def test_what_somebody_else_changed_meanwhile_is_refused(
     trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = staged(trader)
-    judge = workflow.judge
+    judge = judgement.judge
 
-    def judge_slowly(*args: Any, **kwargs: Any) -> workflow.Judgement:
+    def judge_slowly(*args: Any, **kwargs: Any) -> judgement.Judgement:
         workflow.cancel(order.pk, actor=trader, now=NOW)
         return judge(*args, **kwargs)
 

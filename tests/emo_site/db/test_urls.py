@@ -188,8 +188,10 @@ SCHEME = st.sampled_from(["postgresql", "postgres", "sqlite", "mysql", "x y"])
 
 
 @settings(max_examples=1000)
-@given(WRONG, SCHEME, PASSWORDS, st.booleans())
-@example("{scheme}://db/desk?password={password}&bogus=1", "postgresql", "Pw9@9wP", quoted=False)
+@given(template=WRONG, scheme=SCHEME, password=PASSWORDS, quoted=st.booleans())
+@example(
+    template="{scheme}://db/desk?password={password}&bogus=1", scheme="postgresql", password="Pw9@9wP", quoted=False
+)
 def test_no_password_is_ever_told(template: str, scheme: str, password: str, quoted: bool) -> None:
     url = template.format(scheme=scheme, password=quote(password, safe="") if quoted else password)
     told = ""
