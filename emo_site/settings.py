@@ -28,7 +28,7 @@ DEBUG = env.boolean("EMO_DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY")
 if not SECRET_KEY:
     if not _IS_DEV:
-        raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: at least 50 random characters")
+        raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: 50 random characters or more")
     SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"  # noqa: S105  # dev only
 
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if _IS_DEV else ())

@@ -166,6 +166,8 @@ class StagedOrder(models.Model):
             # The admin's filter by source (and the list of its values), and the search for the orders of one file.
             models.Index(name="staged_orders_source", fields=("source", "created_at")),
             models.Index(name="staged_orders_source_file", fields=("source_file",)),
+            # import_legacy asks for each file whether these very bytes came in before.
+            models.Index(name="staged_orders_checksum", fields=("checksum",), condition=~Q(checksum="")),
             # expire_orders: few orders have a date.
             models.Index(name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)),
         )

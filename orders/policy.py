@@ -67,11 +67,23 @@ _WHOLE = ("max_quote_age_seconds", "min_dte_warn")
 _SYMBOLS = ("restricted_symbols", "permitted_symbols")
 
 
+class _Loader(yaml.BaseLoader):
+    """Keeps every scalar as it was written (0.10 must not pass through binary floating point), and refuses a name that
+    is stated twice: of two limits, nobody can tell which one is meant.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in names[:place]:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is stated twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
 def parse_policy(text: str) -> Policy:
     """Reads a policy document; raises InvalidPolicy, also for what YAML itself refuses (with its line)."""
     try:
-        # BaseLoader keeps every scalar as it was written: 0.10 must not pass through binary floating point.
-        document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  # it makes nothing but text, lists, mappings
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  # it makes nothing but text, lists, mappings
     except yaml.YAMLError as error:
         raise InvalidPolicy(f"not YAML: {error}") from error
     top = _mapping("the document", document)

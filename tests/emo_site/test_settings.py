@@ -60,7 +60,7 @@ REFUSED = {
     ),
     "prod without a secret key": (
         {"EMO_ENV": "prod", "POSTGRES_URL": URL},
-        "SECRET_KEY is not set: set it, or SECRET_KEY_FILE, in prod: at least 50 random characters",
+        "SECRET_KEY is not set: set it, or SECRET_KEY_FILE, in prod: 50 random characters or more",
     ),
     "unknown environment": ({"EMO_ENV": "bogus"}, "EMO_ENV='bogus' is refused: allowed are dev, staging, prod"),
     **{

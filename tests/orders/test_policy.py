@@ -161,3 +161,9 @@ def test_changed_policy_file_is_read_again(tmp_path: Path, monkeypatch: pytest.M
     os.utime(path, ns=(2, 2))
     with pytest.raises(InvalidPolicy, match=f"^EMO_POLICY_FILE={path}: not YAML: "):
         policy_in_force()
+
+
+def test_a_limit_that_is_stated_twice_is_refused_with_its_line() -> None:
+    text = 'policy_version: "1"\nrisk:\n  max_order_quantity: 5\n  max_order_quantity: 5000\n'
+    with pytest.raises(InvalidPolicy, match=r"'max_order_quantity' is stated twice\n.*line 4"):
+        parse_policy(text)

@@ -1,0 +1,55 @@
+"""What the documentation says is what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from django.core.management import get_commands
+
+from orders import compliance, risk
+from orders.choices import TRANSITIONS
+from tests.run import PROJECT
+
+OWN_APPS = {"emo_site", "orders", "monitoring", "reporting"}
+
+
+def _table(path: str, first: str) -> list[list[str]]:
+    """The rows of the table whose heading begins with `first`, as lists of cells."""
+    text = (PROJECT / path).read_text()
+    lines = text[text.index(f"| {first} |") :].split("\n\n")[0].splitlines()
+    return [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]] for line in lines[2:]
+    ]
+
+
+def test_the_table_of_transitions_is_the_one_in_the_code() -> None:
+    documented = {status: set(after.split(", ")) - {"-"} for status, after in _table("docs/workflow.md", "status")}
+    assert documented == {str(status): {str(item) for item in after} for status, after in TRANSITIONS.items()}
+
+
+def test_every_rule_is_documented_with_its_weight() -> None:
+    text = (PROJECT / "docs/rules.md").read_text()
+    for code, weight in {**risk.WEIGHTS, **compliance.WEIGHTS}.items():
+        assert f"| {code} | {weight} |" in text
+    assert f"| SIGNATURE, SOURCE_GATE | {compliance.OBJECTION_WEIGHT} |" in text
+
+
+def test_every_variable_that_settings_read_is_in_the_readme() -> None:
+    settings = (PROJECT / "emo_site/settings.py").read_text()
+    read = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", settings))
+    documented = {name for row in _table("README.md", "variable") for name in re.findall(r"`([A-Z_]+)`", row[0])}
+    assert read == documented
+
+
+def test_every_command_of_ours_is_in_the_documentation() -> None:
+    pages = [PROJECT / "README.md", PROJECT / "Makefile", *sorted((PROJECT / "docs").glob("*.md"))]
+    text = "".join(page.read_text() for page in pages)
+    for name, app in get_commands().items():
+        if app in OWN_APPS:
+            assert f"manage.py {name}" in text, name
+
+
+def test_files_that_the_documentation_links_to_exist() -> None:
+    for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
