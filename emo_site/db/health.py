@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from django.apps import apps
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from emo_site.db.routers import apps_of
 from emo_site.db.timescale.capabilities import look_up
+
+MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +93,27 @@ def look_at(connection: BaseDatabaseWrapper) -> ServerFacts:
 
 
 def unapplied_migrations(connection: BaseDatabaseWrapper) -> list[str]:
-    """Migrations of the apps that live in this database and are not applied there, in order ("orders.0002_…")."""
-    executor = MigrationExecutor(connection)
+    """Migrations of the apps that live in this database and are not applied there, in order ("orders.0002_…").
+
+    Read over the given connection: Django's own executor asks by alias, and so would wait for the pool.
+    """
+    graph = MigrationLoader(None).graph
     here = set(apps_of(connection.alias, [config.label for config in apps.get_app_configs()]))
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan if migration.app_label in here]
+    applied = _applied_migrations(connection)
+    planned = dict.fromkeys(node for leaf in graph.leaf_nodes() for node in graph.forwards_plan(leaf))
+    return [
+        f"{app_label}.{name}"
+        for app_label, name in planned
+        if app_label in here
+        and (app_label, name) not in applied
+        # A squashed migration counts as applied where all that it replaces are.
+        and not applied.issuperset(graph.nodes[app_label, name].replaces or [(app_label, name)])
+    ]
+
+
+def _applied_migrations(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        if MIGRATIONS_TABLE not in connection.introspection.table_names(cursor):
+            return set()
+        cursor.execute(f"SELECT app, name FROM {MIGRATIONS_TABLE}")  # noqa: S608  # Django's own table
+        return set(cursor.fetchall())
