@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emo_site.display import age, count, moment, money, number, score
-
-__all__ = ["Figure", "age", "count", "moment", "money", "number", "score"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import DatabaseError
 
+from emo_site import display
 from monitoring import health
 from monitoring.choices import HealthStatus
 from monitoring.health import ProbeResult
 from monitoring.models import SystemHealth
 from orders.choices import ACTIVE_GROUP, EventKind
 from orders.models import OrderEvent, StagedOrder
-from reporting import figures
 from reporting.charts import Slot, status_strip
 from reporting.figures import Figure
 
@@ -158,7 +158,7 @@ def _orders(now: datetime, missing: list[str]) -> _Orders | None:
         events = OrderEvent.objects.select_related("order").defer("seen", "order__workflow_state", "order__metadata")
         activity = tuple(
             Activity(
-                at=figures.moment(event.at),
+                at=display.moment(event.at),
                 what=f"{event.get_kind_display()}: {event.get_to_status_display()}",
                 order=f"{event.order.symbol} {event.order.client_order_id}",
                 actor=event.actor_name,
@@ -259,7 +259,7 @@ def _headline(results: Sequence[ProbeResult], orders: _Orders | None) -> tuple[F
     return (
         Figure(
             label="System health",
-            value=figures.score(score),
+            value=display.score(score),
             note=f"mean of {known} of {len(results)} components, 100 best; a failing critical one caps it at"
             f" {health.CRITICAL_CAP}"
             if known
@@ -267,17 +267,17 @@ def _headline(results: Sequence[ProbeResult], orders: _Orders | None) -> tuple[F
         ),
         Figure(
             label="Orders",
-            value=figures.count(orders.total) if orders else "n/a",
+            value=display.count(orders.total) if orders else "n/a",
             note=why or "all that were ever staged",
         ),
         Figure(
             label="Active orders",
-            value=figures.count(orders.active) if orders else "n/a",
+            value=display.count(orders.active) if orders else "n/a",
             note=why or "approved, submitted, partially filled",
         ),
         Figure(
             label="Recent files",
-            value=figures.count(orders.recent_files) if orders else "n/a",
+            value=display.count(orders.recent_files) if orders else "n/a",
             note=why or "order files staged from in the last 24 h",
         ),
     )

@@ -14,10 +14,10 @@ from django.db import transaction
 from django.db.models import Count
 from django.urls import reverse
 
+from emo_site import display
 from orders.choices import ACTIVE_GROUP, CANCELLED_GROUP, EXECUTED_GROUP, PENDING_GROUP, TONES, OrderStatus, Side
 from orders.models import StagedOrder
 from orders.querysets import StagedOrderQuerySet
-from reporting import figures
 from reporting.charts import Share, shares
 from reporting.figures import Figure
 
@@ -143,43 +143,43 @@ def _rounded(score: Any) -> float | None:
 def _headline(review: OrderReview) -> tuple[Figure, ...]:
     n_valued, total, no_value = review.n_valued, review.total_orders, "no order has a known notional"
     return (
-        Figure(label="Orders", value=figures.count(total), note="all that were ever staged"),
-        Figure(label="Active", value=figures.count(review.active_orders), note="approved, submitted, partially filled"),
-        Figure(label="Pending", value=figures.count(review.pending_orders), note="draft, blocked, pending review"),
-        Figure(label="Executed", value=figures.count(review.executed_orders), note="filled"),
+        Figure(label="Orders", value=display.count(total), note="all that were ever staged"),
+        Figure(label="Active", value=display.count(review.active_orders), note="approved, submitted, partially filled"),
+        Figure(label="Pending", value=display.count(review.pending_orders), note="draft, blocked, pending review"),
+        Figure(label="Executed", value=display.count(review.executed_orders), note="filled"),
         Figure(
             label="Cancelled",
-            value=figures.count(review.cancelled_orders),
+            value=display.count(review.cancelled_orders),
             note="cancelled, expired, rejected, refused by broker",
         ),
         Figure(
             label="Total value",
-            value=figures.money(review.total_value) if n_valued else "n/a",
+            value=display.money(review.total_value) if n_valued else "n/a",
             note=_of(n_valued, total, "sum of notionals, account currency", no_value),
         ),
         Figure(
             label="Average order value",
-            value=figures.money(review.average_order_value),
+            value=display.money(review.average_order_value),
             note=_of(n_valued, total, "mean notional", no_value),
         ),
         Figure(
             label="Largest order value",
-            value=figures.money(review.largest_order_value),
+            value=display.money(review.largest_order_value),
             note=_of(n_valued, total, "largest notional", no_value),
         ),
         Figure(
             label="Risk score",
-            value=figures.score(review.risk_score),
+            value=display.score(review.risk_score),
             note=_of(review.n_risk, total, "mean, 0 safe to 100", "no order was judged"),
         ),
         Figure(
             label="Compliance score",
-            value=figures.score(review.compliance_score),
+            value=display.score(review.compliance_score),
             note=_of(review.n_compliance, total, "mean, 100 best", "no order was judged"),
         ),
         Figure(
             label="Performance score",
-            value=figures.score(review.performance_score),
+            value=display.score(review.performance_score),
             note=_of(review.n_performance, total, "mean execution score, 100 best", "no fill has a benchmark price"),
         ),
     )
@@ -208,11 +208,11 @@ def _row(order: StagedOrder, now: datetime) -> OrderRow:
         strategy=order.strategy or "none stated",
         status=status.label,
         tone=TONES.get(status, "muted"),
-        age=figures.age(now - order.created_at),
+        age=display.age(now - order.created_at),
         created=f"{order.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
-        notional=figures.money(order.notional),
-        risk_score=figures.score(order.risk_score),
-        compliance_score=figures.score(order.compliance_score),
+        notional=display.money(order.notional),
+        risk_score=display.score(order.risk_score),
+        compliance_score=display.score(order.compliance_score),
         violations=", ".join(dict.fromkeys(code for code, _ in order.violation_codes)) or "none",
         created_by=order.created_by.get_username(),
         reviewed_by=order.reviewed_by.get_username() if order.reviewed_by else "nobody yet",
@@ -221,10 +221,10 @@ def _row(order: StagedOrder, now: datetime) -> OrderRow:
 
 def _what(order: StagedOrder) -> str:
     """Side, quantity, type and price in a few words: "buy 2, limit 400.5"; "1 combination, limit -1.2"."""
-    quantity = figures.number(order.quantity)
+    quantity = display.number(order.quantity)
     if order.side == Side.AS_DEFINED:
         amount = f"{quantity} combination" if order.quantity == 1 else f"{quantity} combinations"
     else:
         amount = f"{order.get_side_display()} {quantity}"
-    price = "" if order.price is None else f" {figures.number(order.price)}"
+    price = "" if order.price is None else f" {display.number(order.price)}"
     return f"{amount}, {order.get_order_type_display()}{price}"

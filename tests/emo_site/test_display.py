@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from reporting import figures
+from emo_site import display
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from reporting import figures
     ],
 )
 def test_age_is_in_the_one_unit_that_matters(elapsed: timedelta, text: str) -> None:
-    assert figures.age(elapsed) == text
+    assert display.age(elapsed) == text
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_age_is_in_the_one_unit_that_matters(elapsed: timedelta, text: str) -> N
     [(None, "n/a"), (Decimal("1234.5"), "1,234.50"), (Decimal("-0.005"), "-0.00"), (Decimal(0), "0.00")],
 )
 def test_money_has_two_decimals_or_none_at_all(value: Decimal | None, text: str) -> None:
-    assert figures.money(value) == text
+    assert display.money(value) == text
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_money_has_two_decimals_or_none_at_all(value: Decimal | None, text: str)
     [(None, "n/a"), (Decimal("100.00000000"), "100"), (Decimal("0.50"), "0.5"), (Decimal("12000"), "12,000")],
 )
 def test_a_quantity_has_no_trailing_zeros(value: Decimal | None, text: str) -> None:
-    assert figures.number(value) == text
+    assert display.number(value) == text
 
 
 def test_a_moment_is_in_utc_and_says_so() -> None:
     east = timezone(timedelta(hours=2))
-    assert figures.moment(datetime(2025, 11, 3, 1, 0, tzinfo=east)) == "2025-11-02 23:00:00 UTC"
-    assert figures.moment(datetime(2025, 11, 3, 1, 0, tzinfo=UTC)) == "2025-11-03 01:00:00 UTC"
+    assert display.moment(datetime(2025, 11, 3, 1, 0, tzinfo=east)) == "2025-11-02 23:00:00 UTC"
+    assert display.moment(datetime(2025, 11, 3, 1, 0, tzinfo=UTC)) == "2025-11-03 01:00:00 UTC"
