@@ -22,7 +22,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 run: $(VENV)/.installed ## install, migrate, load the demo the first time, and serve on 127.0.0.1:8000
-	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py migrate_all --verbosity 0
 	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
 	@$(BIN)/python manage.py load_demo --if-empty
 	@$(BIN)/python manage.py create_admin

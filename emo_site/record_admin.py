@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -34,6 +35,13 @@ class BigChangeList(ChangeList):
     """
 
     date_hierarchy: str
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        for part in ("year", "month", "day"):
+            value = self.params.get(f"{self.date_hierarchy}__{part}") if self.date_hierarchy else None
+            if value is not None and _impossible(part, str(value)):
+                raise IncorrectLookupParameters(f"{part}={value!r} is not of the calendar")
+        return super().get_queryset(request, *args, **kwargs)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -68,13 +76,19 @@ class BigChangeList(ChangeList):
         return (first and timezone.localdate(first), last and timezone.localdate(last))
 
     def _chosen(self, part: str) -> int | None:
-        # An impossible date was refused when the list was filtered by it.
+        # An impossible date was refused before the list was filtered by it.
         value = self.params.get(f"{self.date_hierarchy}__{part}")
         return None if value is None else int(value)
 
     def _step(self, label: str, **parts: int) -> Step:
         chosen = {f"{self.date_hierarchy}__{part}": value for part, value in parts.items()}
         return Step(label=label, query=self.get_query_string(chosen, [f"{self.date_hierarchy}__"]))
+
+
+def _impossible(part: str, value: str) -> bool:
+    """Whether no row can have it; the last year of the calendar has no following one, which a period ends with."""
+    lowest, highest = {"year": (1, 9998), "month": (1, 12), "day": (1, 31)}[part]
+    return not (value.isascii() and value.isdigit() and lowest <= int(value) <= highest)
 
 
 class BigTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -32,6 +32,8 @@ if not SECRET_KEY:
     SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"  # noqa: S105  # dev only
 
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if _IS_DEV else ())
+if any("/" in host for host in ALLOWED_HOSTS):
+    raise Refused("ALLOWED_HOSTS", ",".join(ALLOWED_HOSTS), "host names are needed, without scheme and path")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 
 # ---- databases ------------------------------------------------------------------------------------------------------
@@ -40,6 +42,24 @@ EMO_TIMESCALE = env.choice("EMO_TIMESCALE", "auto", ("auto", "off"))
 # Django logs SQL only through a debug cursor; apps.py turns it on.
 EMO_DB_DEBUG = env.boolean("EMO_DB_DEBUG", False)
 EMO_DB_POOL_SIZE = env.integer("EMO_DB_POOL_SIZE", 5, minimum=1, maximum=200)
+
+
+def _server(variable: str, url: str) -> dict[str, Any]:
+    """A database that must be a server."""
+    database = _database(variable, url)
+    if database["ENGINE"] != database_urls.ENGINE_POSTGRESQL:
+        raise database_urls.InvalidDatabaseURL(variable, url, "a PostgreSQL server is needed")
+    return database
+
+
+def _sqlite_file() -> dict[str, Any]:
+    value = env.text("EMO_SQLITE_PATH", f"data/emo_{EMO_ENV}.sqlite")
+    path = BASE_DIR / value
+    if "://" in value:
+        raise Refused("EMO_SQLITE_PATH", value, "a file's path is needed; URLs go into EMO_DB_URL", secret=True)
+    if path.is_dir() or not (path.parent.is_dir() or BASE_DIR / "data" in path.parents):
+        raise Refused("EMO_SQLITE_PATH", value, "a file is needed, in a folder that exists")
+    return database_urls.sqlite(path)
 
 
 def _database(variable: str, url: str) -> dict[str, Any]:
@@ -56,9 +76,9 @@ def _default_database() -> dict[str, Any]:
     if url := env.secret("EMO_DB_URL"):
         return _database("EMO_DB_URL", url)
     if _IS_DEV:
-        return database_urls.sqlite(BASE_DIR / env.text("EMO_SQLITE_PATH", f"data/emo_{EMO_ENV}.sqlite"))
+        return _sqlite_file()
     if url := env.secret("POSTGRES_URL"):
-        return _database("POSTGRES_URL", url)
+        return _server("POSTGRES_URL", url)
     raise Refused("POSTGRES_URL", None, f"set it, or EMO_DB_URL, in {EMO_ENV}: there is no silent SQLite outside dev")
 
 
@@ -66,7 +86,7 @@ DATABASES = {"default": _default_database()}
 if _url := env.secret("EMO_TIMESERIES_URL"):
     DATABASES[TIMESERIES_ALIAS] = _database("EMO_TIMESERIES_URL", _url)
 for _number, _url in enumerate(database_urls.split(env.secret("EMO_REPLICA_URLS")), start=1):
-    DATABASES[f"{REPLICA_PREFIX}{_number}"] = _database("EMO_REPLICA_URLS", _url)
+    DATABASES[f"{REPLICA_PREFIX}{_number}"] = _server("EMO_REPLICA_URLS", _url)
 
 DATABASE_ROUTERS = ["emo_site.db.routers.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -89,6 +109,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First: a load balancer asks by plain HTTP and by address, which the others would turn away.
+    "monitoring.middleware.answer_load_balancers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -152,17 +174,15 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+if env.boolean("EMO_BEHIND_TLS_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if not _IS_DEV:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
-    # Load balancers ask by plain HTTP from inside.
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
-    if env.boolean("EMO_BEHIND_TLS_PROXY", False):
-        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # ---- language, time, files ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="reporting:orders"), name="home"),
-    path("", include("monitoring.urls")),
     path("reports/", include("reporting.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -131,6 +131,13 @@ def record(results: Sequence[ProbeResult]) -> int:
     return len(rows)
 
 
+def bounded(timeout: float) -> float:
+    """The time-out of a command line; ValueError where no run could keep it."""
+    if not 0.1 <= timeout <= 600:
+        raise ValueError(f"--timeout={timeout:g}: must be from 0.1 to 600 seconds")
+    return timeout
+
+
 class SharedRun:
     """One probe run at a time, its results shared by everybody who asks within `max_age` seconds.
 

@@ -11,8 +11,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError
 
-from emo_site.db.health import look_at, own_connection, unapplied_migrations
-from emo_site.db.routers import apps_of
+from emo_site.db.health import look_at, own_connection, require_answer, unapplied_migrations
+from emo_site.db.routers import apps_of, database_of
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing, expected
 from monitoring.choices import HealthStatus
@@ -197,10 +197,12 @@ class MarketDataProbe:
     critical = False
 
     def run(self) -> Finding:
+        alias = database_of("monitoring")
         try:
+            require_answer(alias)
             newest = MarketEvent.objects.newest()
         except DatabaseError as error:
-            return _unreachable("timeseries or default", error)
+            return _unreachable(alias, error)
         if newest is None:
             return Finding(
                 status=HealthStatus.UNKNOWN,

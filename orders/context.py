@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.db import OperationalError
 
 from monitoring.choices import EventType
 from monitoring.models import MarketEvent
@@ -25,11 +26,20 @@ def policy_in_force() -> Policy:
     return _read(path, changed)
 
 
+class ContextUnavailable(Exception):
+    """The database of market events does not answer: nothing can be judged, so nothing is decided."""
+
+
 def gather(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = "") -> Context:
-    """Three look-ups of the newest market events at or before `now`."""
-    price = MarketEvent.objects.latest_price(ticket.symbol, at=now)
-    equity = MarketEvent.objects.latest_of(EventType.EQUITY, "", at=now)
-    rank = MarketEvent.objects.latest_of(EventType.IV_RANK, ticket.underlying, at=now)
+    """Three look-ups of the newest market events at or before `now`. Raises ContextUnavailable."""
+    try:
+        price = MarketEvent.objects.latest_price(ticket.symbol, at=now)
+        equity = MarketEvent.objects.latest_of(EventType.EQUITY, "", at=now)
+        rank = MarketEvent.objects.latest_of(EventType.IV_RANK, ticket.underlying, at=now)
+    except OperationalError as error:
+        raise ContextUnavailable(
+            f"Market data can't be read, so the rules can't judge; nothing was changed. ({str(error).strip()})"
+        ) from error
     return Context(
         now=now,
         quote=Quote(symbol=ticket.symbol, price=price.price, at=price.timestamp) if price and price.price else None,

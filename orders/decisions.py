@@ -12,11 +12,12 @@ from django.contrib.auth.models import User
 
 from orders import workflow
 from orders.choices import FILLABLE, OrderStatus
+from orders.context import ContextUnavailable
 from orders.models import StagedOrder
 from orders.policy import InvalidPolicy
 
-# What a decision may be refused with. A policy that can't be read lets nothing through.
-REFUSALS = (workflow.Refused, InvalidPolicy)
+# What a decision may be refused with. A policy or market data that can't be read let nothing through.
+REFUSALS = (workflow.Refused, InvalidPolicy, ContextUnavailable)
 
 
 @dataclass(frozen=True, kw_only=True)

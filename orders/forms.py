@@ -16,7 +16,13 @@ from orders.ticket import InvalidTicket, Ticket
 
 SOURCE = "admin"
 # The field that a refusal of the workflow is about.
-FIELD_OF = {"DUPLICATE_EXECUTION": "execution_id", "FILL_IN_FUTURE": "executed_at", "UNKNOWN_LEG": "leg"}
+FIELD_OF = {
+    "DUPLICATE_EXECUTION": "execution_id",
+    "FILL_IN_FUTURE": "executed_at",
+    "FILL_BEFORE_ORDER": "executed_at",
+    "PRICE_NOT_POSITIVE": "price",
+    "UNKNOWN_LEG": "leg",
+}
 
 _Parsed = TypeVar("_Parsed", Ticket, Fill)
 

@@ -25,6 +25,7 @@ from orders.choices import (
     TimeInForce,
 )
 from orders.querysets import StagedOrderQuerySet
+from orders.ticket import MAX_PRICE, MAX_QUANTITY
 
 
 def new_client_order_id() -> str:
@@ -112,7 +113,14 @@ class StagedOrder(models.Model):
             ("execute_stagedorder", "Can record fills and the broker's refusals"),
         )
         constraints = (
-            models.CheckConstraint(name="staged_orders_quantity_positive", condition=Q(quantity__gt=0)),
+            # The upper bound keeps NaN out, which PostgreSQL takes for more than any number.
+            models.CheckConstraint(
+                name="staged_orders_quantity_positive", condition=Q(quantity__gt=0, quantity__lte=MAX_QUANTITY)
+            ),
+            models.CheckConstraint(
+                name="staged_orders_price_range", condition=_in_range("price", -MAX_PRICE, MAX_PRICE)
+            ),
+            models.CheckConstraint(name="staged_orders_symbol_given", condition=~Q(symbol="")),
             models.CheckConstraint(
                 name="staged_orders_price_required",
                 condition=~Q(order_type__in=sorted(NEEDS_PRICE)) | Q(price__isnull=False),
@@ -219,7 +227,7 @@ class OrderLeg(models.Model):
             models.CheckConstraint(
                 name="order_legs_strike_of_options",
                 condition=Q(instrument="stock", strike__isnull=True, expiry__isnull=True)
-                | (~Q(instrument="stock") & Q(strike__gt=0)),
+                | (~Q(instrument="stock") & Q(strike__isnull=False, strike__gt=0)),
             ),
         )
 

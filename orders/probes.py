@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from django.db import DatabaseError
 from django.db.models import Count, Min
 
+from emo_site.db.health import require_answer
+from emo_site.db.routers import database_of
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
 from orders.models import StagedOrder
@@ -25,6 +27,7 @@ class ReviewBacklogProbe:
     def run(self) -> Finding:
         waiting = StagedOrder.objects.waiting_for_review().order_by()
         try:
+            require_answer(database_of("orders"))
             figures = waiting.aggregate(n=Count("pk"), oldest=Min("created_at"))
         except DatabaseError as error:
             return Finding(

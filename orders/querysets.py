@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Avg, Count, Max, Sum
 
-from emo_site.db.fields import current_environment
-from emo_site.db.prefix import beginning_with
 from orders.choices import OPEN, OrderStatus
 
 if TYPE_CHECKING:
     from orders.models import StagedOrder  # noqa: F401  # named in texts below
 
-DEMO_PREFIX = "demo-"
+DEMO_SOURCE = "demo"
 
 
 class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
@@ -27,8 +25,7 @@ class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
 
     def demo(self) -> StagedOrderQuerySet:
         """Orders made by load_demo; every page says so while there are any."""
-        # Every page asks: the index leads with the environment, and needs a range to be of use.
-        return self.filter(beginning_with("client_order_id", DEMO_PREFIX), environment=current_environment())
+        return self.filter(source=DEMO_SOURCE)
 
     def overdue(self, now: Any) -> StagedOrderQuerySet:
         """Open orders whose own time has ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from orders.assessment import POINT, Assessment, Context, Contribution, Severity, scored
-from orders.choices import NEEDS_PRICE, Instrument, OrderType, Side
+from orders.choices import Instrument, Side
 from orders.options import max_loss
 from orders.policy import Policy
 from orders.ticket import Ticket
@@ -61,14 +61,18 @@ def assess(order: Ticket, context: Context, policy: Policy) -> Assessment:
 
 
 def fresh_price(order: Ticket, context: Context, policy: Policy) -> Decimal:
-    """What one unit costs: the order's own price, else a market price that is recent enough. Raises NotKnown.
+    """What one unit costs: the order's own limit, else a market price that is recent enough. Raises NotKnown.
 
-    A price that a market order carries along binds nobody, so it measures nothing.
+    A stop order trades at the market once its stop is reached, and at once where that is reached already: it costs the
+    higher of the two.
     """
-    if order.price is not None and order.order_type in NEEDS_PRICE:
+    if order.price is not None:
         return order.price
-    if order.order_type == OrderType.STOP and order.stop_price is not None:
-        return order.stop_price
+    market = _market_price(order, context, policy)
+    return market if order.stop_price is None else max(market, order.stop_price)
+
+
+def _market_price(order: Ticket, context: Context, policy: Policy) -> Decimal:
     if order.legs:
         raise NotKnown("the combination has no net price")
     age = policy.max_quote_age_seconds
@@ -106,7 +110,7 @@ def worst_loss(order: Ticket, context: Context, policy: Policy) -> Decimal | Non
         without = max_loss(order.option_legs(None))
         if without is None:
             return None
-        if order.price is not None and order.order_type in NEEDS_PRICE:
+        if order.price is not None:
             return max(Decimal(0), without + order.price * order.quantity * order.multiplier)
         if without == 0:
             raise NotKnown("the combination has no net price, and its loss is the premium paid")
@@ -155,6 +159,15 @@ def _max_trade_risk(order: Ticket, context: Context, policy: Policy) -> Contribu
         loss = worst_loss(order, context, policy)
     except NotKnown as reason:
         return _not_evaluated(code, str(reason), _percent(limit))
+    if loss is None and policy.allow_undefined_risk:
+        return _contribution(
+            code,
+            Severity.WARN,
+            "The worst-case loss is unbounded; the policy allows it.",
+            points=WEIGHTS[code],
+            measured="unbounded",
+            limit=_percent(limit),
+        )
     if loss is None:
         return _not_evaluated(code, "the worst-case loss is unbounded", _percent(limit))
     share = loss / context.equity

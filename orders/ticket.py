@@ -71,6 +71,7 @@ class TicketLeg:
     multiplier: int = OPTION_MULTIPLIER
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "symbol", self.symbol.upper())
         _one_of("action", self.action, LegAction)
         _one_of("instrument", self.instrument, Instrument)
         _check_symbol("symbol", self.symbol)
@@ -135,6 +136,9 @@ class Ticket:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Quotes, lists and limits are looked up by these names: a letter of another case must not slip past them.
+        object.__setattr__(self, "symbol", self.symbol.upper())
+        object.__setattr__(self, "strategy", self.strategy.lower())
         _check_symbol("symbol", self.symbol)
         _one_of("side", self.side, Side)
         _one_of("order_type", self.order_type, OrderType)
@@ -174,6 +178,9 @@ class Ticket:
                 if self.order_type in needed:
                     raise InvalidTicket(name, None, f"a {self.order_type} order needs it")
                 continue
+            if self.order_type not in needed:
+                # It would still be taken for what the order costs, and could hide its size.
+                raise InvalidTicket(name, value, f"a {self.order_type} order has none")
             # Only a combination can trade at zero or at a credit.
             low = -MAX_PRICE if self.legs else PRICE_STEP
             check_number(name, value, low=low, high=MAX_PRICE, step=PRICE_STEP)

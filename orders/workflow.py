@@ -239,6 +239,11 @@ def record_execution(order_id: UUID, fill: Fill, *, actor: User, now: datetime) 
             raise _unknown(order_id)
         if OrderStatus(order.status) not in FILLABLE or not order.events.filter(to_status__in=AT_BROKER).exists():
             raise Refused("NOT_FILLABLE", f"This {order.get_status_display()} order was never at the broker.")
+        if fill.executed_at < order.created_at - CLOCK_TOLERANCE:
+            created = order.created_at.isoformat()
+            raise Refused("FILL_BEFORE_ORDER", f"executed_at={fill.executed_at.isoformat()} is before {created}.")
+        if fill.price <= 0 and order.side != Side.AS_DEFINED:
+            raise Refused("PRICE_NOT_POSITIVE", f"price={fill.price}: only a combination trades at zero or less.")
         return _book(order, fill, actor=actor, now=now, kind=EventKind.FILLED, reason="")
 
 
@@ -369,7 +374,17 @@ def _check_four_eyes(order: StagedOrder, actor: AbstractBaseUser) -> None:
 
 def _check_legal(order: StagedOrder, to: OrderStatus) -> None:
     if to not in TRANSITIONS[OrderStatus(order.status)]:
-        raise Refused("ILLEGAL_TRANSITION", f"A {order.get_status_display()} order can't become {to.label}.")
+        raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order can't become {to.label}.")
+
+
+def _seen(order: StagedOrder) -> dict[str, Any]:
+    """What a decision that judges nothing anew was made on: the last assessment."""
+    return {
+        "risk_score": None if order.risk_score is None else str(order.risk_score),
+        "compliance_score": None if order.compliance_score is None else str(order.compliance_score),
+        "violations": order.violations,
+        "policy_version": order.workflow_state.get("assessment", {}).get("policy_version"),
+    }
 
 
 def _transition(
@@ -386,7 +401,7 @@ def _transition(
     _check_legal(order, to)
     with transaction.atomic():
         return _update(
-            order, to, kind=kind, actor=actor, now=now, reason=reason, seen=seen or {}, changes=changes or {}
+            order, to, kind=kind, actor=actor, now=now, reason=reason, seen=seen or _seen(order), changes=changes or {}
         )
 
 
@@ -516,7 +531,7 @@ def _overfills(ordered: Decimal, filled: Decimal, of_legs: Mapping[int, tuple[De
 
 
 def _benchmark(order: StagedOrder, filled_at: datetime) -> tuple[str, Decimal] | None:
-    """What the order should have cost: the quote seen when it was staged, else its limit price."""
+    """What the order should have cost: the quote seen when it was last judged, else its limit price."""
     seen = order.workflow_state.get("assessment", {}).get("seen", {}).get("quote")
     # An imported fill may be older than every quote that was on record when the order came in.
     if seen and datetime.fromisoformat(seen["at"]) <= filled_at + CLOCK_TOLERANCE:

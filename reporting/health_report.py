@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -227,7 +228,6 @@ def _database(alias: str, results: Sequence[ProbeResult]) -> Database:
     connection, migrations = by_name.get(f"database:{alias}"), by_name.get(f"migrations:{alias}")
     metrics = connection.finding.metrics if connection else {}
     status = connection.finding.status if connection else HealthStatus.UNKNOWN
-    lag = metrics.get("lag_seconds")
     return Database(
         alias=alias,
         status=status.label,
@@ -235,9 +235,16 @@ def _database(alias: str, results: Sequence[ProbeResult]) -> Database:
         engine=f"{metrics['engine']} {metrics['version']}" if "engine" in metrics else "n/a",
         role=str(metrics.get("role", "n/a")),
         latency=f"{metrics['latency_ms']:.1f} ms" if "latency_ms" in metrics else "n/a",
-        lag="none: not a standby" if lag is None else f"{lag:.1f} s",
+        lag=_lag(metrics),
         migrations=migrations.finding.message if migrations else "not probed",
     )
+
+
+def _lag(metrics: dict[str, Any]) -> str:
+    if "lag_seconds" not in metrics:
+        return "n/a"
+    lag = metrics["lag_seconds"]
+    return "none: not a standby" if lag is None else f"{lag:.1f} s"
 
 
 def _dialect(home: ProbeResult | None) -> str:

@@ -73,8 +73,11 @@ def emptied_afterwards(transactional_db: None) -> Iterator[None]:
     yield
     if connection.vendor != "sqlite":
         return
+    from orders.models import OrderEvent
+
+    keys = append_only.unique_keys(OrderEvent)
     append_only.run(connection, append_only.statements_to_release("sqlite", "order_events"))
     try:
         append_only.run(connection, ["DELETE FROM order_events"])
     finally:
-        append_only.run(connection, append_only.statements_to_protect("sqlite", "order_events"))
+        append_only.run(connection, append_only.statements_to_protect("sqlite", "order_events", keys))

@@ -209,7 +209,7 @@ def test_somebody_elses_decision_meanwhile_is_shown_not_overwritten(trader: User
     order = order_of(trader)
     workflow.reject(order.pk, actor=person("rob", "reviewer"), now=timezone.now(), reason="Earnings.")
     response = decide(as_user(reviewer), order, "approve")
-    assert told(response) == ["Refused: A rejected order can't become approved."]
+    assert told(response) == ["Refused: This rejected order can't become approved."]
     order.refresh_from_db()
     assert (order.status, order.review_notes) == ("rejected", "Earnings.")
 
@@ -327,7 +327,7 @@ def test_a_blocked_order_is_staged_with_a_warning(trader: User) -> None:
     ("changes", "field", "text"),
     [
         ({"price": ""}, "price", "a limit order needs it"),
-        ({"order_type": "stop"}, "stop_price", "a stop order needs it"),
+        ({"order_type": "stop", "price": ""}, "stop_price", "a stop order needs it"),
         ({"quantity": "-1"}, "quantity", "must be from 0.00000001 to 10000000000"),
         ({"quantity": "NaN"}, "quantity", "Enter a number."),
         ({"price": "0.0000001"}, "price", "must be from 0.000001 to 10000000000"),
@@ -388,7 +388,7 @@ def test_the_confirmation_lists_each_order_and_what_will_be_refused(trader: User
     assert response.context["title"] == "Approve 3 orders?"
     assert {row.id: row.objection for row in response.context["rows"]} == {
         good.pk: "",
-        gone.pk: "A cancelled order can't become approved.",
+        gone.pk: "This cancelled order can't become approved.",
         own.pk: "rita staged this order: somebody else must decide.",
     }
     assert "2 orders will be refused" in response.content.decode()
@@ -401,7 +401,7 @@ def test_bulk_decisions_report_each_refusal_by_order(trader: User, reviewer: Use
     response = as_user(reviewer).post(f"{LIST}decide/approve/", {"order": [good.pk, gone.pk, own.pk], "text": ""})
     assert sorted(told(response)) == sorted(
         [
-            f"buy 1 SPY [{gone.client_order_id}]: A cancelled order can't become approved.",
+            f"buy 1 SPY [{gone.client_order_id}]: This cancelled order can't become approved.",
             f"buy 2 SPY [{own.client_order_id}]: rita staged this order: somebody else must decide.",
             "1 order approved.",
         ]
@@ -691,7 +691,7 @@ def test_the_frame_names_the_desk_and_leads_to_the_reports(trader: User) -> None
     for wanted in ('<span class="badge tone-muted">dev</span>', "/reports/orders/", "/reports/institutional/", LIST):
         assert wanted in text
     assert "Demo data." not in text
-    order_of(trader, client_order_id="demo-1")
+    order_of(trader, source="demo")
     assert "Demo data." in as_user(trader).get("/admin/").content.decode()
 
 
@@ -722,3 +722,13 @@ def test_a_table_that_the_database_never_looked_at_is_counted(trader: User, monk
     monkeypatch.setattr(estimates, "rows_about", lambda *_, **__: None)
     order_of(trader)
     assert as_user(trader).get(LIST + "?status=all").context["cl"].paginator.count_text == "1"
+
+
+@pytest.mark.parametrize(
+    "query", ["created_at__year=9999", "created_at__year=x", "created_at__month=13", "created_at__day=0"]
+)
+def test_a_date_that_is_not_of_the_calendar_is_turned_away(trader: User, query: str) -> None:
+    order_of(trader)
+    response = as_user(trader).get(f"{LIST}?{query}")
+    assert response.status_code == 302
+    assert response["Location"] == f"{LIST}?e=1"

@@ -71,9 +71,10 @@ def test_time_series_in_a_database_of_their_own(url: str, tmp_path: Path) -> Non
     _succeeds("migrate", "--verbosity", "0", environment=environment)
     behind = manage("healthcheck", environment=environment)
     assert behind.status == 1
-    assert "Run manage.py migrate --database timeseries." in behind.out
+    expected = "there is no file" if BACKEND == "sqlite" else "Run manage.py migrate --database timeseries."
+    assert expected in behind.out
 
-    _succeeds("migrate", "--database", "timeseries", "--verbosity", "0", environment=environment)
+    assert _succeeds("migrate_all", environment=environment).startswith("== default\n")
     _succeeds("load_demo", environment=environment)
     health = json.loads(_succeeds("healthcheck", "--json", "--database", "timeseries", environment=environment))
     assert health["recorded"] is True

@@ -31,6 +31,16 @@ def test_alive_ready_and_static_files(tmp_path: Path) -> None:
         assert get(port, "/no/such/page")[0] == 404
 
 
+def test_a_load_balancer_may_ask_by_address_and_plain_http(tmp_path: Path) -> None:
+    desk = sqlite_desk(tmp_path)
+    environment = {**desk, "EMO_ENV": "staging", "SECRET_KEY": "s" * 60, "ALLOWED_HOSTS": "desk.example.com"}
+    with served(environment) as port:
+        assert get(port, "/healthz")[0] == 200
+        assert get(port, "/readyz")[0] == 200
+        # Everybody else must come to the host by its name.
+        assert get(port, "/reports/orders/")[0] == 400
+
+
 def test_not_ready_while_the_database_is_stopped_and_ready_again_afterwards() -> None:
     with postgresql_server() as server:
         environment = {"EMO_DB_URL": server.url}

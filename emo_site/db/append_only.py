@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+Keys = Sequence[Sequence[str]]
 
-def statements_to_protect(vendor: str, table: str) -> list[str]:
-    """SQL that makes the engine refuse UPDATE and DELETE of any row of the table."""
+
+def unique_keys(model: type[models.Model]) -> Keys:
+    """The columns of the primary key and of each unique constraint."""
+    constraints = [item for item in model._meta.constraints if isinstance(item, models.UniqueConstraint)]
+    column_of = {field.name: str(field.column) for field in model._meta.concrete_fields}
+    return [[str(model._meta.pk.column)], *([column_of[name] for name in item.fields] for item in constraints)]
+
+
+def statements_to_protect(vendor: str, table: str, keys: Keys) -> list[str]:
+    """SQL that makes the engine refuse UPDATE and DELETE of any row of the table, and SQLite's INSERT OR REPLACE."""
     if vendor == "sqlite":
+        taken = " OR ".join(" AND ".join(f'"{name}" = NEW."{name}"' for name in key) for key in [["rowid"], *keys])
+        existing = f'SELECT 1 FROM "{table}" WHERE {taken}'  # noqa: S608  # names of our own models
         return [
-            f'CREATE TRIGGER "{table}_no_{verb}" BEFORE {verb.upper()} ON "{table}"'
-            f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} is refused'); END"
-            for verb in ("update", "delete")
+            *(
+                f'CREATE TRIGGER "{table}_no_{verb}" BEFORE {verb.upper()} ON "{table}"'
+                f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} is refused'); END"
+                for verb in ("update", "delete")
+            ),
+            # REPLACE deletes what is in its way, unseen by the trigger above unless a connection asks for it.
+            f'CREATE TRIGGER "{table}_no_replace" BEFORE INSERT ON "{table}" WHEN EXISTS ({existing})'
+            f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: this row exists'); END",
         ]
     return [
         f'CREATE FUNCTION "{table}_refuse_change"() RETURNS trigger LANGUAGE plpgsql AS $$'
@@ -30,7 +48,7 @@ def statements_to_protect(vendor: str, table: str) -> list[str]:
 def statements_to_release(vendor: str, table: str) -> list[str]:
     """SQL that undoes `statements_to_protect`; for migrations backwards and for emptying test databases."""
     if vendor == "sqlite":
-        return [f'DROP TRIGGER IF EXISTS "{table}_no_{verb}"' for verb in ("update", "delete")]
+        return [f'DROP TRIGGER IF EXISTS "{table}_no_{verb}"' for verb in ("update", "delete", "replace")]
     return [
         f'DROP TRIGGER IF EXISTS "{table}_append_only" ON "{table}"',
         f'DROP FUNCTION IF EXISTS "{table}_refuse_change"()',
@@ -78,8 +96,9 @@ class RefuseChanges(Operation):
         connection = schema_editor.connection
         if not self.allow_migrate_model(connection.alias, model):
             return
-        statements = statements_to_protect if forwards else statements_to_release
-        for statement in statements(connection.vendor, model._meta.db_table):
+        vendor, table = connection.vendor, model._meta.db_table
+        protect, release = statements_to_protect, statements_to_release
+        for statement in protect(vendor, table, unique_keys(model)) if forwards else release(vendor, table):
             # No parameters: the function's body has percent signs of its own.
             schema_editor.execute(statement, params=None)
 

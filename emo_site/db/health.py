@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.apps import apps
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import OperationalError
 
 from emo_site.db.routers import apps_of
 from emo_site.db.timescale.capabilities import look_up
@@ -50,6 +52,7 @@ def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
     """
     connection = connections[alias]
     if connection.vendor != "postgresql":
+        _require_file(connection)
         yield connection
         return
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
@@ -58,6 +61,19 @@ def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
         yield own
     finally:
         own.close()
+
+
+def require_answer(alias: str) -> None:
+    """Raises the driver's own word where the database can't be connected to, at once and not after the pool's wait."""
+    with own_connection(alias) as connection:
+        connection.ensure_connection()
+
+
+def _require_file(connection: BaseDatabaseWrapper) -> None:
+    # Connecting would make an empty file, and call it healthy. (Tests keep a database in memory: file:…)
+    name = str(connection.settings_dict["NAME"])
+    if not name.startswith("file:") and not Path(name).is_file():
+        raise OperationalError(f"there is no file {name}; manage.py migrate makes it")
 
 
 def look_at(connection: BaseDatabaseWrapper) -> ServerFacts:

@@ -35,6 +35,17 @@ NETWORK_DEFAULTS: dict[str, Any] = {
 
 POOL_TIMEOUT_SECONDS = 5
 
+# libpq takes any text for these and fails only when it connects.
+_ALLOWED_OPTIONS = {
+    "sslmode": "disable|allow|prefer|require|verify-ca|verify-full",
+    "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
+    "connect_timeout": "[0-9]+",
+    "tcp_user_timeout": "[0-9]+",
+    "keepalives_idle": "[0-9]+",
+    "keepalives_interval": "[0-9]+",
+    "keepalives_count": "[0-9]+",
+}
+
 _URL_PARTS = frozenset({"ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]*://")
 
@@ -50,7 +61,10 @@ def masked(url: str) -> str:
     """The URL with its password, and any password among the options, replaced by ***."""
     # It need not be well-formed (those that are refused are mostly not), so all up to the last @ may be a password.
     scheme = _SCHEME.match(url)
-    start = scheme.end() if scheme else 0
+    if scheme is None:
+        # Not a URL at all: another program's way to name a database, with a password who knows where.
+        return "***" if url else ""
+    start = scheme.end()
     who, at, place = url[start:].rpartition("@")
     if "?" in who:
         # Either an option or the password holds an @: there is no telling where the secret ends.
@@ -131,9 +145,9 @@ def _postgresql(
 ) -> dict[str, Any]:
     if not parsed["NAME"]:
         raise InvalidDatabaseURL(variable, url, "the database's name is missing (…/name)")
-    if set("/@:") & set(str(parsed["NAME"])):
+    if set("/@:,") & set(str(parsed["NAME"])):
         raise InvalidDatabaseURL(
-            variable, url, "the name holds /, @ or : (in user and password they are written %2F, %40, %3A)"
+            variable, url, "the name holds /, @, : or a comma (in user and password they are written %2F, %40, %3A)"
         )
     if foreign := sorted(parsed.keys() - _URL_PARTS):
         raise InvalidDatabaseURL(variable, url, f"{', '.join(foreign)} is not an option of libpq")
@@ -143,6 +157,11 @@ def _postgresql(
     if spoilt or (parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports))):
         raise InvalidDatabaseURL(variable, url, "each host needs a port from 1 to 65535, or none of them")
     options = {key: str(value) for key, value in parsed.get("OPTIONS", {}).items()}
+    for key, allowed in _ALLOWED_OPTIONS.items():
+        if key in options and not re.fullmatch(allowed, options[key]):
+            raise InvalidDatabaseURL(
+                variable, url, f"{key} must be {allowed.replace('|', ', ').replace('[0-9]+', 'a whole number')}"
+            )
     try:
         make_conninfo(**options)
     except psycopg.ProgrammingError as error:

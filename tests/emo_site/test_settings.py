@@ -62,6 +62,26 @@ REFUSED = {
         {"EMO_ENV": "prod", "POSTGRES_URL": URL},
         "SECRET_KEY is not set: set it, or SECRET_KEY_FILE, in prod: 50 random characters or more",
     ),
+    "SQLite as the server": (
+        {"EMO_ENV": "staging", "SECRET_KEY": KEY, "POSTGRES_URL": "sqlite:///data/x.sqlite"},
+        "POSTGRES_URL='sqlite:///data/x.sqlite' is refused: a PostgreSQL server is needed",
+    ),
+    "SQLite as a replica": (
+        {"EMO_REPLICA_URLS": "sqlite:///data/x.sqlite"},
+        "EMO_REPLICA_URLS='sqlite:///data/x.sqlite' is refused: a PostgreSQL server is needed",
+    ),
+    "a folder as the file": (
+        {"EMO_SQLITE_PATH": "/tmp"},
+        "EMO_SQLITE_PATH='/tmp' is refused: a file is needed, in a folder that exists",
+    ),
+    "a URL as the file": (
+        {"EMO_SQLITE_PATH": URL},
+        "EMO_SQLITE_PATH=*** is refused: a file's path is needed; URLs go into EMO_DB_URL",
+    ),
+    "a URL as a host": (
+        {"ALLOWED_HOSTS": "http://desk/"},
+        "ALLOWED_HOSTS='http://desk/' is refused: host names are needed, without scheme and path",
+    ),
     "unknown environment": ({"EMO_ENV": "bogus"}, "EMO_ENV='bogus' is refused: allowed are dev, staging, prod"),
     **{
         f"pool size {size}": (

@@ -77,6 +77,7 @@ def test_what_cannot_be_checked_exits_2(desk: dict[str, str], arguments: list[st
 
 
 def test_a_database_that_was_never_migrated_exits_1_and_says_what_to_run(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "empty.sqlite").execute("VACUUM").connection.close()
     ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/empty.sqlite"})
     assert ran.status == 1
     assert "Run manage.py migrate --database default." in ran.out
@@ -86,7 +87,21 @@ def test_a_database_that_was_never_migrated_exits_1_and_says_what_to_run(tmp_pat
 def test_a_missing_sqlite_folder_exits_1(tmp_path: Path) -> None:
     ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/no/such/folder.sqlite"})
     assert ran.status == 1
-    assert "Can't be used: unable to open database file" in ran.out
+    folder = tmp_path / "no/such"
+    assert f"Can't be used: there is no file {folder}/folder.sqlite; manage.py migrate makes it" in ran.out
+
+
+def test_a_missing_sqlite_file_is_not_made_and_called_healthy(tmp_path: Path) -> None:
+    ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/none.sqlite"})
+    assert ran.status == 1
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_wrong_setting_is_said_in_one_line_and_exits_2() -> None:
+    ran = manage("healthcheck", "--json", environment={"EMO_DB_POOL_SIZE": "x"})
+    assert ran.status == 2
+    assert ran.out == ""
+    assert ran.err == "EMO_DB_POOL_SIZE='x' is refused: a whole number from 1 to 200 is needed\n"
 
 
 def test_a_stopped_server_exits_1_within_the_timeout_and_its_return_is_seen() -> None:

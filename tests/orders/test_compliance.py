@@ -104,7 +104,7 @@ OF_GME = format_osi("GME", TODAY + timedelta(32), "P", D(20))
         (ticket(), POLICY, ("info", "SPY may be traded.")),
         (ticket(), RESTRICTED, ("info", "SPY may be traded.")),
         (ticket(symbol="GME"), RESTRICTED, ("block", "GME is on the restricted list.")),
-        (ticket(symbol="gme"), RESTRICTED, ("block", "gme is on the restricted list.")),
+        (ticket(symbol="gme"), RESTRICTED, ("block", "GME is on the restricted list.")),
         (ticket(symbol=OF_GME), RESTRICTED, ("block", "GME is on the restricted list.")),
         (
             iron_condor(legs=(leg("buy", "put", 20, symbol=OF_GME, expiry=None),)),

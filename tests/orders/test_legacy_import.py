@@ -782,7 +782,7 @@ def test_binary_junk_is_refused(tmp_path, name):
         ({"limit_price": None}, "price=None"),
         ({"limit_price": -1.0}, "price=-1.0"),
         ({"limit_price": 1e300}, "price="),
-        ({"order_type": "market"}, "limit_price=500.0: a market order has none"),
+        ({"order_type": "market"}, "price=500.0: a market order has none"),
         ({"created_ts": "2025-02-30T00:00:00Z"}, "created_ts='2025-02-30T00:00:00Z'"),
         ({"created_ts": "2099-01-01T00:00:00Z"}, "is in the future"),
         ({"status": "EXECUTED"}, "status='EXECUTED'"),

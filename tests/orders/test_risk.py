@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orders import risk
 from orders.assessment import Context, Contribution, Quote
-from orders.choices import Instrument, LegAction, OrderType, Side
+from orders.choices import NEEDS_PRICE, NEEDS_STOP_PRICE, Instrument, LegAction, OrderType, Side
 from orders.options import format_osi
 from orders.policy import Policy, StrategyLimits
 from orders.ticket import Ticket, TicketLeg, combination_quantity
@@ -33,6 +33,7 @@ UNARMED = Policy(version="none")
 CALL = format_osi("SPY", EXPIRY, "C", D(460))
 PUT = format_osi("SPY", EXPIRY, "P", D(440))
 MARKET = {"order_type": OrderType.MARKET, "price": None}
+STOP = {"order_type": OrderType.STOP, "price": None}
 
 
 def seen(**changes: Any) -> Context:
@@ -90,13 +91,18 @@ NO_PRICE = "Can't be evaluated: the combination has no net price."
             ("info", "Notional 900.00 is within the limit of 50,000.00.", D("0.36")),
         ),
         (ticket(**MARKET), seen(quote=quote("450", 16)), ("block", OLD_QUOTE, D(20))),
-        # A price that a market order carries along binds nobody.
-        (ticket(order_type=OrderType.MARKET, price=D("0.01")), seen(), ("block", NO_QUOTE, D(20))),
-        (iron_condor(order_type=OrderType.MARKET), seen(), ("block", NO_PRICE, D(20))),
+        (iron_condor(**MARKET), seen(), ("block", NO_PRICE, D(20))),
+        # A stop that is reached already trades at the market, at once.
+        (ticket(**STOP, stop_price=D("0.01")), seen(), ("block", NO_QUOTE, D(20))),
         (
-            ticket(order_type=OrderType.STOP, price=D("0.01"), stop_price=D(410)),
-            seen(),
-            ("info", "Notional 820.00 is within the limit of 50,000.00.", D("0.33")),
+            ticket(**STOP, stop_price=D("0.01")),
+            seen(quote=quote("450", 15)),
+            ("info", "Notional 900.00 is within the limit of 50,000.00.", D("0.36")),
+        ),
+        (
+            ticket(**STOP, stop_price=D(460)),
+            seen(quote=quote("450", 15)),
+            ("info", "Notional 920.00 is within the limit of 50,000.00.", D("0.37")),
         ),
         # A sale at a penny fills at the market.
         (
@@ -188,12 +194,6 @@ def loss(share: str, money: str) -> str:
         ),
         (
             combination(leg(SELL, P, 440), leg(BUY, P, 435), price=None, order_type=OrderType.MARKET),
-            seen(),
-            ("info", f"{loss('0.50', '500.00')} is within the limit of 2.00 %.", D(10)),
-        ),
-        # The credit that a market order carries along is nobody's promise.
-        (
-            combination(leg(SELL, P, 440), leg(BUY, P, 435), price="-4.99", order_type=OrderType.MARKET),
             seen(),
             ("info", f"{loss('0.50', '500.00')} is within the limit of 2.00 %.", D(10)),
         ),
@@ -292,8 +292,20 @@ LEGS = st.builds(
     expiry=st.sampled_from([EXPIRY, date(2026, 1, 16), None]),
     symbol=st.sampled_from(["SPY", "QQQ"]),
 )
+
+
+def single(order_type: OrderType, price: D, stop_price: D, **others: object) -> Ticket:
+    """Only the prices that the type uses."""
+    return ticket(
+        order_type=order_type,
+        price=price if order_type in NEEDS_PRICE else None,
+        stop_price=stop_price if order_type in NEEDS_STOP_PRICE else None,
+        **others,
+    )
+
+
 SINGLES = st.builds(
-    ticket,
+    single,
     symbol=SYMBOLS,
     side=st.sampled_from([Side.BUY, Side.SELL]),
     order_type=st.sampled_from(OrderType),
@@ -302,7 +314,9 @@ SINGLES = st.builds(
     stop_price=PRICES,
 )
 COMBINATIONS = st.builds(
-    lambda legs, price, kind: combination(*legs, price=str(price), order_type=kind),
+    lambda legs, price, kind: combination(
+        *legs, price=None if kind == OrderType.MARKET else str(price), order_type=kind
+    ),
     st.lists(LEGS, min_size=1, max_size=5),
     st.decimals("-900000", "900000", places=2),
     st.sampled_from([OrderType.LIMIT, OrderType.MARKET]),

@@ -59,8 +59,8 @@ REFUSED: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (ticket, {"symbol": "S" * 33}, f"symbol='{'S' * 33}': {BLANKS}"),
     (
         ticket,
-        {"symbol": "spy251219c00440000"},
-        "symbol='spy251219c00440000': looks like an option and is none ('spy251219c00440000': the root 'spy' is not 1"
+        {"symbol": "S-Y251219C00440000"},
+        "symbol='S-Y251219C00440000': looks like an option and is none ('S-Y251219C00440000': the root 'S-Y' is not 1"
         " to 6 capital letters or digits)",
     ),
     (
@@ -86,7 +86,7 @@ REFUSED: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (ticket, {"price": D(0)}, "price=0: must be from 0.000001 to 10000000000"),
     (ticket, {"price": D("-1")}, "price=-1: must be from 0.000001 to 10000000000"),
     (ticket, {"price": D("1.0000001")}, "price=1.0000001: must be a multiple of 0.000001"),
-    (ticket, {"order_type": OrderType.STOP}, "stop_price=None: a stop order needs it"),
+    (ticket, {"order_type": OrderType.STOP, "price": None}, "stop_price=None: a stop order needs it"),
     (ticket, {"order_type": OrderType.STOP_LIMIT}, "stop_price=None: a stop_limit order needs it"),
     (ticket, {"confidence": D("1.1")}, "confidence=1.1: must be from 0 to 1"),
     (
@@ -203,7 +203,7 @@ def test_any_text_is_a_symbol_or_refused(text: str) -> None:
         made = ticket(symbol=text)
     except InvalidTicket:
         return
-    assert made.symbol == text.strip()
+    assert made.symbol == text.upper()
     assert len(text) <= 32
 
 
@@ -243,3 +243,22 @@ def test_expiries_are_those_of_the_option_legs() -> None:
 
 def test_symbols_name_every_leg_and_its_underlying() -> None:
     assert combination(leg(symbol=OSI), leg(symbol="QQQ")).symbols == ["QQQ", "SPY", OSI]
+
+
+def test_names_that_limits_are_looked_up_by_are_in_one_case() -> None:
+    made = ticket(symbol="spy   251219c00440000", strategy="Iron_Condor")
+    assert (made.symbol, made.strategy, made.underlying) == ("SPY   251219C00440000", "iron_condor", "SPY")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"order_type": OrderType.MARKET}, "price=400.50: a market order has none"),
+        ({"order_type": OrderType.STOP, "stop_price": D(390)}, "price=400.50: a stop order has none"),
+        ({"stop_price": D(390)}, "stop_price=390: a limit order has none"),
+    ],
+)
+def test_a_price_that_the_type_does_not_use_is_refused(changes: dict[str, object], text: str) -> None:
+    with pytest.raises(InvalidTicket) as refused:
+        ticket(**changes)
+    assert str(refused.value) == text

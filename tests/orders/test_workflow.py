@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import TestCase
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from orders import judgement, workflow
 from orders.choices import AT_BROKER, FILLABLE, TRANSITIONS, EventKind, OrderStatus, OrderType, Side
+from orders.context import ContextUnavailable
 from orders.fill import Fill
 from orders.models import ExecutedOrder, OrderEvent, StagedOrder
 from orders.ticket import Objection
@@ -135,7 +136,7 @@ def test_every_door_opens_exactly_where_the_table_says(
         last = order.events.get(sequence=order.event_count)
         assert (order.status, last.from_status, last.to_status) == (to, start, to)
     else:
-        message = f"A {start.label} order can't become {to.label}."
+        message = f"This {start.label} order can't become {to.label}."
         assert refusal(lambda: DOORS[to](order, trader, reviewer)) == ("ILLEGAL_TRANSITION", message)
         assert snapshot() == before
 
@@ -472,6 +473,62 @@ def test_overfill_is_booked_and_flagged(trader: User, reviewer: User) -> None:
     assert (event.reason, event.seen["overfill"]) == ("order overfilled by 0.5", {"order": "0.50000000"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        (
+            {"executed_at": NOW - timedelta(seconds=61)},
+            "FILL_BEFORE_ORDER",
+            "executed_at=2025-11-03T14:58:59+00:00 is before 2025-11-03T15:00:00+00:00.",
+        ),
+        ({"price": "-5"}, "PRICE_NOT_POSITIVE", "price=-5: only a combination trades at zero or less."),
+    ],
+)
+def test_fill_that_can_not_have_been_is_refused(
+    trader: User, reviewer: User, changes: dict[str, Any], code: str, text: str
+) -> None:
+    order = brought_to(S.SUBMITTED, trader, reviewer)
+    before = snapshot()
+    assert refusal(lambda: workflow.record_execution(order.pk, fill(**changes), actor=trader, now=LATER)) == (
+        code,
+        text,
+    )
+    assert snapshot() == before
+
+
+def test_what_a_no_was_said_to_is_kept(trader: User, reviewer: User) -> None:
+    order = brought_to(S.REJECTED, trader, reviewer)
+    event = order.events.last()
+    assert event.seen == {
+        "risk_score": str(order.risk_score),
+        "compliance_score": str(order.compliance_score),
+        "violations": "",
+        "policy_version": order.workflow_state["assessment"]["policy_version"],
+    }
+
+
+def test_nothing_is_decided_while_market_data_can_not_be_read(
+    trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = staged(trader)
+
+    def down(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("the server is gone")
+
+    monkeypatch.setattr("monitoring.querysets.MarketEventQuerySet.latest_price", down)
+    before = snapshot()
+    with pytest.raises(ContextUnavailable, match=r"^Market data can't be read, .* \(the server is gone\)$"):
+        workflow.approve(order.pk, actor=reviewer, now=NOW)
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("value", ["NULL", "0"])
+def test_option_leg_without_a_strike_is_refused_by_the_database(trader: User, value: str) -> None:
+    workflow.stage(iron_condor(), created_by=trader, now=NOW)
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE order_legs SET strike = {value}")
+
+
 def test_fill_from_the_future_is_refused_and_a_clock_may_differ_a_little(trader: User, reviewer: User) -> None:
     order = brought_to(S.SUBMITTED, trader, reviewer)
     ahead = fill(executed_at=LATER + timedelta(seconds=61))
@@ -605,7 +662,10 @@ def test_history_is_not_laid_over_an_order_that_has_one(trader: User, reviewer: 
         ("status", "'rejected'"),
         ("filled_quantity", "-1"),
         ("quantity", "0"),
+        ("quantity", "10000000001"),
+        ("symbol", "''"),
         ("price", "NULL"),
+        ("price", "-10000000001"),
         ("risk_score", "101"),
         ("reviewed_by_id", "created_by_id"),
     ],

@@ -142,6 +142,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 def test_demo_data_is_labelled_on_every_page_while_there_is_any(viewer: Client, page: str) -> None:
     assert b"Demo data." not in viewer.get(page).content
     equity(at=datetime(2025, 1, 1, tzinfo=UTC))
-    staged(person("trader", "trader"), client_order_id="demo-1")
+    staged(person("trader", "trader"), source="demo")
     assert StagedOrder.objects.demo().exists()
     assert b"Demo data." in viewer.get(page).content

@@ -41,9 +41,10 @@ class Command(BaseCommand):
         parser.add_argument("--no-record", action="store_false", dest="record", help="don't store the results")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        timeout: float = options["timeout"]
-        if not 0.1 <= timeout <= 600:
-            raise CommandError(f"--timeout={timeout:g}: must be from 0.1 to 600 seconds", returncode=EXIT_NOT_CHECKED)
+        try:
+            timeout = health.bounded(options["timeout"])
+        except ValueError as error:
+            raise CommandError(str(error), returncode=EXIT_NOT_CHECKED) from error
         probes = self._probes(options["database"])
         kept = min(RECORD_SECONDS, timeout / 4) if options["record"] else 0.0
         results = health.run(probes, timeout=timeout - kept, now=datetime.now(UTC))
@@ -58,7 +59,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Not recorded: {not_recorded}" if not_recorded else f"Recorded {len(results)} results.")
         if status in (HealthStatus.WARNING, HealthStatus.ERROR):
             raise SystemExit(EXIT_FAILING)
-        if not results:
+        if status == HealthStatus.UNKNOWN:
             raise SystemExit(EXIT_NOT_CHECKED)
 
     def _probes(self, alias: str | None) -> list[Probe]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress
 
-from orders.legacy_import import import_paths
+from orders.legacy_import import ImportReport, import_paths
 
 
 class Command(BaseCommand):
@@ -31,10 +32,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with _progress_bar() as progress:
-            report = import_paths(options["paths"], now=timezone.now(), dry_run=options["dry_run"], progress=progress)
+            report = self._import(options["paths"], dry_run=options["dry_run"], progress=progress)
         self.stdout.write(json.dumps(report.as_json(), indent=2) if options["json"] else report.as_text())
         if report.refused:
             raise CommandError(f"{len(report.refused)} refused; each is listed above with its reason.")
+
+    def _import(self, paths: list[Path], *, dry_run: bool, progress: Callable[[int, int], None] | None) -> ImportReport:
+        try:
+            return import_paths(paths, now=timezone.now(), dry_run=dry_run, progress=progress)
+        except (OperationalError, ProgrammingError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CommandError(f"The database can't be used ({reason}). Is it up and migrated?") from error
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from orders.choices import Instrument, LegAction, OrderType, Side
 from orders.fill import Fill
 from orders.models import StagedOrder
 from orders.options import format_osi
-from orders.querysets import DEMO_PREFIX
+from orders.querysets import DEMO_SOURCE
 from orders.ticket import Ticket, TicketLeg
 
-SOURCE = "demo"
+PREFIX = "demo-"
 
 
 class Command(BaseCommand):
@@ -50,7 +50,7 @@ def _market(now: datetime) -> list[events.Event]:
             event_type=event_type,
             timestamp=now,
             price=Decimal(price),
-            source=SOURCE,
+            source=DEMO_SOURCE,
             metadata={"demo": True},
         )
 
@@ -77,7 +77,7 @@ def _stage_all(now: datetime) -> int:
         workflow.record_execution(
             order.pk,
             Fill(
-                execution_id=f"{DEMO_PREFIX}fill-{order.client_order_id}",
+                execution_id=f"{PREFIX}fill-{order.client_order_id}",
                 price=(order.price or Decimal(1)) - Decimal("0.04"),
                 quantity=quantity,
                 executed_at=now,
@@ -125,8 +125,8 @@ def _tickets(now: datetime) -> list[Ticket]:
             price=-Decimal(credit),
             strategy=strategy,
             legs=legs,
-            client_order_id=DEMO_PREFIX + name,
-            source=SOURCE,
+            client_order_id=PREFIX + name,
+            source=DEMO_SOURCE,
             confidence=Decimal("0.62"),
         )
 
@@ -138,8 +138,8 @@ def _tickets(now: datetime) -> list[Ticket]:
             quantity=Decimal(quantity),
             price=Decimal(price),
             strategy="momentum",
-            client_order_id=DEMO_PREFIX + name,
-            source=SOURCE,
+            client_order_id=PREFIX + name,
+            source=DEMO_SOURCE,
         )
 
     return [

@@ -34,7 +34,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = datetime.now(UTC)
-        report = self._build(options["report"], now, options["timeout"])
+        try:
+            timeout = health.bounded(options["timeout"])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        report = self._build(options["report"], now, timeout)
         text = rendering.json_text(report) if options["format"] == "json" else rendering.html_file(report)
         path: Path = options["output"] or self._default_path(options["report"], now, options["format"])
         try:

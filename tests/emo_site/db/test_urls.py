@@ -96,8 +96,9 @@ def test_sqlite_file_is_relative_to_the_project(url: str, name: str) -> None:
     ("url", "shown", "reason"),
     [
         ("mysql://emo:pw@db/desk", "mysql://emo:***@db/desk", SCHEMES),
-        ("postgres:emo:pw@db/desk", "postgres:***@db/desk", SCHEMES),
-        ("emo:pw@db/desk", "emo:***@db/desk", SCHEMES),
+        ("postgres:emo:pw@db/desk", "***", SCHEMES),
+        ("host=h user=u password=pw dbname=d", "***", SCHEMES),
+        ("emo:pw@db/desk", "***", SCHEMES),
         ("", "", SCHEMES),
         ("postgresql://emo:pw@db", "postgresql://emo:***@db", "the database's name is missing (…/name)"),
         ("postgresql://emo:pw@db/", "postgresql://emo:***@db/", "the database's name is missing (…/name)"),
@@ -127,12 +128,22 @@ def test_sqlite_file_is_relative_to_the_project(url: str, name: str) -> None:
         (
             "postgresql://em/o:pw@db/desk",
             "postgresql://em/o:***@db/desk",
-            "the name holds /, @ or : (in user and password they are written %2F, %40, %3A)",
+            "the name holds /, @, : or a comma (in user and password they are written %2F, %40, %3A)",
         ),
         (
             "postgresql://emo:p\nw@db/desk",
             "postgresql://emo:***@db/desk",
             "it holds a line break or another control character",
+        ),
+        (
+            "postgresql://db/desk?sslmode=quux",
+            "postgresql://db/desk?sslmode=quux",
+            "sslmode must be disable, allow, prefer, require, verify-ca, verify-full",
+        ),
+        (
+            "postgresql://db/desk?connect_timeout=soon",
+            "postgresql://db/desk?connect_timeout=soon",
+            "connect_timeout must be a whole number",
         ),
         ("sqlite://", "sqlite://", IN_MEMORY),
         ("sqlite:///", "sqlite:///", IN_MEMORY),
