@@ -46,9 +46,9 @@ class Component:
     message: str
     remedy: str
     response_ms: float | None
-    response: str
+    response_text: str
     history: tuple[Slot, ...]
-    history_text: str
+    history_summary: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,17 @@ class Database:
     tone: str
     engine: str
     role: str
-    latency: str
-    lag: str
+    latency_ms: float | None
+    lag_seconds: float | None
+    latency_text: str
+    lag_text: str
     migrations: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    at: str
+    at: datetime
+    at_text: str
     what: str
     order: str
     actor: str
@@ -159,7 +162,8 @@ def _orders(now: datetime, missing: list[str]) -> _Orders | None:
         events = OrderEvent.objects.select_related("order").defer("seen", "order__workflow_state", "order__metadata")
         activity = tuple(
             Activity(
-                at=display.moment(event.at),
+                at=event.at,
+                at_text=display.moment(event.at),
                 what=f"{event.get_kind_display()}: {event.get_to_status_display()}",
                 order=f"{event.order.symbol} {event.order.client_order_id}",
                 actor=event.actor_name,
@@ -209,13 +213,13 @@ def _component(result: ProbeResult, history: list[tuple[datetime, str]], now: da
         message=finding.message,
         remedy=finding.remedy,
         response_ms=result.response_ms,
-        response="n/a" if result.response_ms is None else f"{result.response_ms:.0f} ms",
+        response_text="n/a" if result.response_ms is None else f"{result.response_ms:.0f} ms",
         history=status_strip(history, end=now),
-        history_text=_history_text(history),
+        history_summary=_history_summary(history),
     )
 
 
-def _history_text(history: list[tuple[datetime, str]]) -> str:
+def _history_summary(history: list[tuple[datetime, str]]) -> str:
     if not history:
         return "nothing recorded in 24 h"
     bad = sum(status in (HealthStatus.WARNING, HealthStatus.ERROR) for _, status in history)
@@ -234,8 +238,10 @@ def _database(alias: str, results: Sequence[ProbeResult]) -> Database:
         tone=TONES[status],
         engine=f"{metrics['engine']} {metrics['version']}" if "engine" in metrics else "n/a",
         role=str(metrics.get("role", "n/a")),
-        latency=f"{metrics['latency_ms']:.1f} ms" if "latency_ms" in metrics else "n/a",
-        lag=_lag(metrics),
+        latency_ms=metrics.get("latency_ms"),
+        lag_seconds=metrics.get("lag_seconds"),
+        latency_text=f"{metrics['latency_ms']:.1f} ms" if "latency_ms" in metrics else "n/a",
+        lag_text=_lag(metrics),
         migrations=migrations.finding.message if migrations else "not probed",
     )
 

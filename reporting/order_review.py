@@ -26,23 +26,32 @@ RECENT_ORDERS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRow:
-    """One line of the table, as it is shown; texts are data and escaped by the template."""
+    """One order of the table: its values, and as …_text how the page shows them."""
 
+    id: str
     client_order_id: str
-    url: str
     symbol: str
-    what: str
     strategy: str
     status: str
-    tone: str
-    created: str
-    age: str
-    notional: str
-    risk_score: str
-    compliance_score: str
-    violations: str
+    created_at: datetime
+    notional: Decimal | None
+    risk_score: float | None
+    compliance_score: float | None
+    violations: tuple[str, ...]
     created_by: str
-    reviewed_by: str
+    reviewed_by: str | None
+    url: str
+    tone: str
+    what_text: str
+    strategy_text: str
+    status_text: str
+    created_text: str
+    age_text: str
+    notional_text: str
+    risk_score_text: str
+    compliance_score_text: str
+    violations_text: str
+    reviewed_by_text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,22 +209,33 @@ def _violations(queryset: StagedOrderQuerySet) -> dict[str, int]:
 
 def _row(order: StagedOrder, now: datetime) -> OrderRow:
     status = OrderStatus(order.status)
+    violations = tuple(dict.fromkeys(code for code, _ in order.violation_codes))
+    reviewer = order.reviewed_by.get_username() if order.reviewed_by else None
     return OrderRow(
+        id=str(order.pk),
         client_order_id=order.client_order_id,
-        url=reverse("admin:orders_stagedorder_change", args=[order.pk]),
         symbol=order.symbol,
-        what=_what(order),
-        strategy=order.strategy or "none stated",
-        status=status.label,
-        tone=TONES.get(status, "muted"),
-        age=display.age(now - order.created_at),
-        created=f"{order.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
-        notional=display.money(order.notional),
-        risk_score=display.score(order.risk_score),
-        compliance_score=display.score(order.compliance_score),
-        violations=", ".join(dict.fromkeys(code for code, _ in order.violation_codes)) or "none",
+        strategy=order.strategy,
+        status=order.status,
+        created_at=order.created_at,
+        notional=_cents(order.notional),
+        risk_score=_rounded(order.risk_score),
+        compliance_score=_rounded(order.compliance_score),
+        violations=violations,
         created_by=order.created_by.get_username(),
-        reviewed_by=order.reviewed_by.get_username() if order.reviewed_by else "nobody yet",
+        reviewed_by=reviewer,
+        url=reverse("admin:orders_stagedorder_change", args=[order.pk]),
+        tone=TONES.get(status, "muted"),
+        what_text=_what(order),
+        strategy_text=order.strategy or "none stated",
+        status_text=status.label,
+        created_text=f"{order.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+        age_text=display.age(now - order.created_at),
+        notional_text=display.money(order.notional),
+        risk_score_text=display.score(order.risk_score),
+        compliance_score_text=display.score(order.compliance_score),
+        violations_text=", ".join(violations) or "none",
+        reviewed_by_text=reviewer or "nobody yet",
     )
 
 

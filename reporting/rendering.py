@@ -54,10 +54,14 @@ def write(path: Path, text: str) -> None:
         raise
 
 
+def _is_presentation(name: str) -> bool:
+    return name in PRESENTATION or name.endswith("_text")
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in dataclasses.fields(value))
-        return {name: _plain(getattr(value, name)) for name in names if name not in PRESENTATION}
+        return {name: _plain(getattr(value, name)) for name in names if not _is_presentation(name)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

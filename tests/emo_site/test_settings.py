@@ -76,7 +76,7 @@ REFUSED = {
     ),
     "a URL as the file": (
         {"EMO_SQLITE_PATH": URL},
-        "EMO_SQLITE_PATH=*** is refused: a file's path is needed; URLs go into EMO_DB_URL",
+        "EMO_SQLITE_PATH='***' is refused: a file's path is needed; URLs go into EMO_DB_URL",
     ),
     "a URL as a host": (
         {"ALLOWED_HOSTS": "http://desk/"},

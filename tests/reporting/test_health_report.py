@@ -54,7 +54,7 @@ def test_a_healthy_desk() -> None:
     assert report.system_health_score == 100.0
     assert report.missing == ()
     assert report.databases[0].engine == "sqlite 3"
-    assert report.databases[0].latency == "0.2 ms"
+    assert report.databases[0].latency_text == "0.2 ms"
 
 
 def test_what_pulls_the_score_down_is_named() -> None:
@@ -76,7 +76,7 @@ def test_a_dead_database_is_never_three_quarters_healthy() -> None:
         "Orders: the default database can't be used.",
         "History: the database of recorded health can't be used.",
     )
-    assert report.databases[0].engine == "n/a"
+    assert report.databases[0].engine == report.databases[0].latency_text == report.databases[0].lag_text == "n/a"
 
 
 def test_migrations_that_are_missing_are_said() -> None:
@@ -112,7 +112,7 @@ def test_recorded_health_of_the_last_day_is_shown() -> None:
     ]
     health.record(earlier)
     component = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, _result("disk")]).components[-1]
-    assert component.history_text == "2 records in 24 h, 1 not healthy"
+    assert component.history_summary == "2 records in 24 h, 1 not healthy"
     assert [slot.status for slot in component.history if slot.status != "none"] == ["warning", "healthy"]
 
 

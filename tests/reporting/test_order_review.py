@@ -114,4 +114,8 @@ def test_json_keeps_the_specifications_names_and_exact_money() -> None:
     assert document.keys() >= SPECIFIED
     assert document["largest_order_value"] == "801.00"
     assert document["as_of"] == "2025-11-03T15:00:00+00:00"
-    assert "url" not in document["recent_orders"][0]
+    newest = document["recent_orders"][0]
+    assert newest["id"] == str(StagedOrder.objects.order_by("-created_at", "-id").values_list("pk", flat=True)[0])
+    assert isinstance(newest["risk_score"], float)
+    assert newest["created_at"] == "2025-11-03T15:00:00+00:00"
+    assert not [name for name in newest if name == "url" or name.endswith("_text")]
