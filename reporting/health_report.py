@@ -164,7 +164,7 @@ def _orders(now: datetime, missing: list[str]) -> _Orders | None:
             Activity(
                 at=event.at,
                 at_text=display.moment(event.at),
-                what=f"{event.get_kind_display()}: {event.get_to_status_display()}",
+                what=_what(event),
                 order=f"{event.order.symbol} {event.order.client_order_id}",
                 actor=event.actor_name,
             )
@@ -181,6 +181,12 @@ def _orders(now: datetime, missing: list[str]) -> _Orders | None:
         recent_files=files,
         activity=activity,
     )
+
+
+def _what(event: OrderEvent) -> str:
+    """The kind, and the status that the order has since, where the kind does not say it already."""
+    kind, status = event.get_kind_display(), event.get_to_status_display()
+    return kind if kind == status else f"{kind}: {status}"
 
 
 def _history(
