@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from orders import workflow
-from orders.choices import FILLABLE, OrderStatus
+from orders.choices import OrderStatus
 from orders.context import ContextUnavailable
 from orders.models import StagedOrder
 from orders.policy import InvalidPolicy
@@ -119,4 +119,4 @@ def offers(order: StagedOrder, actor: User) -> Offers:
 
 
 def fill_offered(order: StagedOrder, actor: User) -> bool:
-    return OrderStatus(order.status) in FILLABLE and actor.has_perm(workflow.RECORDS_FILLS)
+    return actor.has_perm(workflow.RECORDS_FILLS) and workflow.takes_fills(order)

@@ -223,6 +223,11 @@ def expire(*, now: datetime) -> list[StagedOrder]:
     return expired
 
 
+def takes_fills(order: StagedOrder) -> bool:
+    """Whether the order is, or was, at the broker: a cancelled or expired one may never have been."""
+    return OrderStatus(order.status) in FILLABLE and order.events.filter(to_status__in=AT_BROKER).exists()
+
+
 def record_execution(order_id: UUID, fill: Fill, *, actor: User, now: datetime) -> ExecutedOrder:
     """Books a fill: its row, the order's filled quantity and status, and the event, in one transaction.
 
@@ -237,7 +242,7 @@ def record_execution(order_id: UUID, fill: Fill, *, actor: User, now: datetime) 
         order = StagedOrder.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
             raise _unknown(order_id)
-        if OrderStatus(order.status) not in FILLABLE or not order.events.filter(to_status__in=AT_BROKER).exists():
+        if not takes_fills(order):
             raise Refused("NOT_FILLABLE", f"This {order.get_status_display()} order was never at the broker.")
         if fill.executed_at < order.created_at - CLOCK_TOLERANCE:
             created = order.created_at.isoformat()

@@ -732,3 +732,12 @@ def test_a_date_that_is_not_of_the_calendar_is_turned_away(trader: User, query: 
     response = as_user(trader).get(f"{LIST}?{query}")
     assert response.status_code == 302
     assert response["Location"] == f"{LIST}?e=1"
+
+
+def test_a_fill_is_offered_only_where_the_order_was_at_the_broker(trader: User) -> None:
+    order = order_of(trader)
+    workflow.cancel(order.pk, actor=trader, now=timezone.now())
+    assert (
+        "Execution id"
+        not in as_user(trader).get(reverse("admin:orders_stagedorder_change", args=[order.pk])).content.decode()
+    )
