@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.db.backends.signals import connection_created
 
+from emo_site.db import statements
 from emo_site.db.urls import ENGINE_SQLITE
 
 
@@ -24,6 +25,7 @@ class EmoSiteConfig(AppConfig):
         for database in settings.DATABASES.values():
             if database["ENGINE"] == ENGINE_SQLITE:
                 _make_folder(Path(database["NAME"]))
+        connection_created.connect(statements.count_on, dispatch_uid="emo_statements")
         if settings.EMO_DB_DEBUG:
             connection_created.connect(_log_sql, dispatch_uid="emo_db_debug")
 

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
-from emo_site.db.routers import TIMESERIES_ALIAS, is_replica
-from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE
+from emo_site.db.aliases import PRIMARY_ALIAS, TIMESERIES_ALIAS, is_replica
+from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE, hosts_of
+
+# This machine, by name, by address, and by libpq's default.
+_LOOPBACK = "localhost"
 
 
-def _place(database: dict[str, Any]) -> tuple[str, str, str, str]:
-    # The same servers are another place when asked for a standby: that is how reads outlive a failover.
-    role = str(database.get("OPTIONS", {}).get("target_session_attrs", ""))
-    return database.get("HOST") or "", str(database.get("PORT") or ""), str(database["NAME"]), role
+def _place(database: dict[str, Any]) -> tuple[frozenset[tuple[str, str]], str]:
+    """Which servers and database are meant, however that is spelt."""
+    if database["ENGINE"] == ENGINE_SQLITE:
+        return frozenset(), str(Path(database["NAME"]).resolve())
+    hosts = frozenset((_host(host), port or "5432") for host, port in hosts_of(database))
+    return hosts, str(database["NAME"])
+
+
+def _host(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        name = host.lower().removesuffix(".")
+        return name or _LOOPBACK
+    return _LOOPBACK if address.is_loopback else str(address)
+
+
+def _is_local_socket(host: str) -> bool:
+    host = host or os.environ.get("PGHOST", "")
+    return not host or host.startswith(("/", "@"))
 
 
 @register(Tags.security)
@@ -49,17 +71,40 @@ def hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def databases_are_different(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    primary = _place(settings.DATABASES["default"])
+    first: dict[Any, str] = {}
+    messages: list[CheckMessage] = []
+    for alias, database in settings.DATABASES.items():
+        before = first.setdefault(_place(database), alias)
+        if before == alias:
+            continue
+        if before == PRIMARY_ALIAS:
+            hint = (
+                "Leave EMO_TIMESERIES_URL unset to keep one database."
+                if alias == TIMESERIES_ALIAS
+                else "EMO_REPLICA_URLS must name other servers than EMO_DB_URL."
+            )
+            messages.append(Error(f"Database {alias!r} is the same place as 'default'.", hint=hint, id="emo.E003"))
+        else:
+            hint = "Name each server once in EMO_REPLICA_URLS, and none of the time series' there."
+            messages.append(Error(f"Database {alias!r} is the same place as {before!r}.", hint=hint, id="emo.E011"))
+    return messages
+
+
+@register(Tags.security)
+def production_verifies_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.EMO_ENV != "prod":
+        return []
     return [
         Error(
-            f"Database {alias!r} is the same place as 'default'.",
-            hint="Leave EMO_TIMESERIES_URL unset to keep one database."
-            if alias == TIMESERIES_ALIAS
-            else "EMO_REPLICA_URLS must name other servers than EMO_DB_URL.",
-            id="emo.E003",
+            f"Database {alias!r} has sslmode={database['OPTIONS'].get('sslmode', 'prefer')} in production.",
+            hint="Add sslmode=verify-full to its URL, and sslrootcert=FILE where the certificate authority is your own."
+            " Only a server reached by a Unix socket needs no TLS.",
+            id="emo.E010",
         )
         for alias, database in settings.DATABASES.items()
-        if alias != "default" and _place(database) == primary
+        if database["ENGINE"] == ENGINE_POSTGRESQL
+        and database["OPTIONS"].get("sslmode") != "verify-full"
+        and not all(_is_local_socket(host) for host, _ in hosts_of(database))
     ]
 
 

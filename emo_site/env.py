@@ -35,6 +35,8 @@ class Environment:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
+        self.secret_files: list[str] = []
+        """Files that held secrets and were read so far."""
 
     def text(self, name: str, default: str = "") -> str:
         return self._values.get(name, "").strip() or default
@@ -52,6 +54,7 @@ class Environment:
             raise Refused(f"{name}_FILE", path, f"a readable text file is needed ({error})") from error
         if not content:
             raise Refused(f"{name}_FILE", path, "the file is empty")
+        self.secret_files.append(path)
         return content
 
     def boolean(self, name: str, default: bool) -> bool:
@@ -71,6 +74,30 @@ class Environment:
         allowed = f"a whole number from {minimum} to {maximum} is needed"
         if not _INTEGER.fullmatch(value) or not minimum <= int(value) <= maximum:
             raise Refused(name, value, allowed)
+        return int(value)
+
+    def integers(self, name: str, default: tuple[int, ...], *, minimum: int, maximum: int) -> tuple[int, ...]:
+        """As many whole numbers as the default has, separated by commas."""
+        value = self.text(name)
+        if not value:
+            return default
+        parts = [part.strip() for part in value.split(",")]
+        good = all(_INTEGER.fullmatch(part) and minimum <= int(part) <= maximum for part in parts)
+        if not good or len(parts) != len(default):
+            raise Refused(
+                name, value, f"{len(default)} whole numbers from {minimum} to {maximum} are needed, as in 7,4,12"
+            )
+        return tuple(int(part) for part in parts)
+
+    def days(self, name: str, default: int | None, *, maximum: int) -> int | None:
+        """A period in whole days; None for "off" and 0."""
+        value = self.text(name)
+        if not value:
+            return default
+        if value.lower() == "off" or value == "0":
+            return None
+        if not _INTEGER.fullmatch(value) or not 1 <= int(value) <= maximum:
+            raise Refused(name, value, f"whole days from 1 to {maximum} are needed, or off (the same as 0)")
         return int(value)
 
     def choice(self, name: str, default: str, allowed: Iterable[str]) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from emo_site import __version__
+from emo_site import __version__, process
+from emo_site.db import timeouts
 from emo_site.db import urls as database_urls
-from emo_site.db.routers import REPLICA_PREFIX, TIMESERIES_ALIAS, is_replica
+from emo_site.db.aliases import REPLICA_PREFIX, TIMESERIES_ALIAS, is_replica
 from emo_site.env import Refused, load
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,9 +40,40 @@ CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 # ---- databases ------------------------------------------------------------------------------------------------------
 
 EMO_TIMESCALE = env.choice("EMO_TIMESCALE", "auto", ("auto", "off"))
+# How long the time series are kept, in days; None for ever. manage.py apply_retention puts all four into effect.
+EMO_RETAIN_MARKET_EVENTS_DAYS = env.days("EMO_RETAIN_MARKET_EVENTS_DAYS", 30, maximum=36_500)
+EMO_RETAIN_SYSTEM_HEALTH_DAYS = env.days("EMO_RETAIN_SYSTEM_HEALTH_DAYS", 7, maximum=36_500)
+# How much time a chunk of a hypertable holds, and when one is compressed (None: never).
+EMO_CHUNK_DAYS = env.integer("EMO_CHUNK_DAYS", 7, minimum=1, maximum=366)
+EMO_COMPRESS_AFTER_DAYS = env.days("EMO_COMPRESS_AFTER_DAYS", None, maximum=36_500)
 # Django logs SQL only through a debug cursor; apps.py turns it on.
 EMO_DB_DEBUG = env.boolean("EMO_DB_DEBUG", False)
+# Statements that take longer are counted as slow.
+EMO_DB_SLOW_MS = env.integer("EMO_DB_SLOW_MS", 200, minimum=1, maximum=600_000)
 EMO_DB_POOL_SIZE = env.integer("EMO_DB_POOL_SIZE", 5, minimum=1, maximum=200)
+EMO_DB_POOL_MIN = env.integer("EMO_DB_POOL_MIN", 1, minimum=0, maximum=200)
+if EMO_DB_POOL_MIN > EMO_DB_POOL_SIZE:
+    raise Refused("EMO_DB_POOL_MIN", str(EMO_DB_POOL_MIN), f"at most EMO_DB_POOL_SIZE, which is {EMO_DB_POOL_SIZE}")
+
+EMO_PROCESS = process.recognise(sys.argv)
+_TIMEOUTS = timeouts.defaults(EMO_ENV, serving=EMO_PROCESS.serving)
+_STATEMENT_TIMEOUT = env.integer("EMO_DB_STATEMENT_TIMEOUT_SECONDS", _TIMEOUTS.statement, minimum=0, maximum=86_400)
+_CONNECTION_DEFAULTS = database_urls.ConnectionDefaults(
+    application_name=process.application_name(EMO_PROCESS, environment=EMO_ENV, version=EMO_VERSION),
+    timeouts=timeouts.ServerTimeouts(
+        # It is for those who wait for a page; out of the same environment it must not end the migrations.
+        statement=_STATEMENT_TIMEOUT if EMO_PROCESS.serving else 0,
+        lock=env.integer("EMO_DB_LOCK_TIMEOUT_SECONDS", _TIMEOUTS.lock, minimum=0, maximum=86_400),
+        idle_in_transaction=env.integer(
+            "EMO_DB_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", _TIMEOUTS.idle_in_transaction, minimum=0, maximum=86_400
+        ),
+    ),
+    # libpq knows no shorter one than 2 s.
+    connect_timeout=env.integer("EMO_DB_CONNECT_TIMEOUT_SECONDS", 2, minimum=2, maximum=60),
+    pool_min=EMO_DB_POOL_MIN,
+    pool_max=EMO_DB_POOL_SIZE,
+    pool_timeout=env.integer("EMO_DB_POOL_TIMEOUT_SECONDS", 5, minimum=1, maximum=600),
+)
 
 
 def _server(variable: str, url: str) -> dict[str, Any]:
@@ -63,13 +95,7 @@ def _sqlite_file() -> dict[str, Any]:
 
 
 def _database(variable: str, url: str) -> dict[str, Any]:
-    return database_urls.parse(
-        url,
-        variable=variable,
-        base_dir=BASE_DIR,
-        pool_size=EMO_DB_POOL_SIZE,
-        application_name=f"emo-{EMO_ENV}-{Path(sys.argv[0]).stem}-{EMO_VERSION}"[:63],
-    )
+    return database_urls.parse(url, variable=variable, base_dir=BASE_DIR, defaults=_CONNECTION_DEFAULTS)
 
 
 def _default_database() -> dict[str, Any]:
@@ -85,8 +111,17 @@ def _default_database() -> dict[str, Any]:
 DATABASES = {"default": _default_database()}
 if _url := env.secret("EMO_TIMESERIES_URL"):
     DATABASES[TIMESERIES_ALIAS] = _database("EMO_TIMESERIES_URL", _url)
-for _number, _url in enumerate(database_urls.split(env.secret("EMO_REPLICA_URLS")), start=1):
-    DATABASES[f"{REPLICA_PREFIX}{_number}"] = _server("EMO_REPLICA_URLS", _url)
+_replicas = [
+    replica
+    for _url in database_urls.split(env.secret("EMO_REPLICA_URLS"))
+    for replica in database_urls.each_host(_server("EMO_REPLICA_URLS", _url))
+]
+for _number, _replica in enumerate(_replicas, start=1):
+    DATABASES[f"{REPLICA_PREFIX}{_number}"] = _replica
+# Seconds a replica may be behind and still be read from.
+EMO_REPLICA_MAX_LAG = env.integer("EMO_REPLICA_MAX_LAG", 5, minimum=1, maximum=3600)
+# Seconds within which every request is answered, waits for databases included.
+EMO_REQUEST_TIMEOUT_SECONDS = env.integer("EMO_REQUEST_TIMEOUT_SECONDS", 9, minimum=1, maximum=600)
 
 DATABASE_ROUTERS = ["emo_site.db.routers.AppRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -111,6 +146,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: a load balancer asks by plain HTTP and by address, which the others would turn away.
     "monitoring.middleware.answer_load_balancers",
+    "emo_site.outages.bounded",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -120,6 +156,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last: what is inside it is the view alone, which may be asked twice.
+    "emo_site.outages.Outages",
 ]
 
 ROOT_URLCONF = "emo_site.urls"
@@ -171,6 +209,7 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "emo_site.error_pages.PasswordFilter"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -210,11 +249,38 @@ WHITENOISE_USE_FINDERS = DEBUG
 EMO_DATA_DIR = BASE_DIR / "data"
 EMO_POLICY_FILE = BASE_DIR / env.text("EMO_POLICY_FILE", "orders/default_policy.yaml")
 
+# ---- backups --------------------------------------------------------------------------------------------------------
+
+EMO_BACKUP_DIR = BASE_DIR / env.text("EMO_BACKUP_DIR", "data/backups")
+# How many days, weeks and months keep their newest backup.
+EMO_BACKUP_KEEP = env.integers("EMO_BACKUP_KEEP", (7, 4, 12), minimum=0, maximum=1000)
+EMO_BACKUP_KEY = env.secret("EMO_BACKUP_KEY")
+_url = env.secret("EMO_BACKUP_SCRATCH_URL")
+EMO_BACKUP_SCRATCH = _server("EMO_BACKUP_SCRATCH_URL", _url) if _url else None
+EMO_PG_BIN = env.text("EMO_PG_BIN")
+# Tables that only grow, whose every row a backup must prove; each with the function (dotted path) that gives the head
+# of its chain, or "" where the rows are not chained.
+EMO_AUDIT_TRAILS = {"orders.OrderEvent": ""}
+
+_SERVERS = [alias for alias, database in DATABASES.items() if database["ENGINE"] == database_urls.ENGINE_POSTGRESQL]
+# Passwords and keys came from these; the probe of files looks who else can read them. (It wants every secret read.)
+EMO_SECRET_FILES = [str(BASE_DIR / f".env.{EMO_ENV}"), *env.secret_files]
+
 # (probe, its thresholds); a probe's name comes from its fields and must be unique.
 PROBES: list[tuple[str, dict[str, Any]]] = [
     *(("monitoring.probes.DatabaseProbe", {"alias": alias}) for alias in DATABASES),
     *(("monitoring.probes.MigrationsProbe", {"alias": alias}) for alias in DATABASES),
     *(("monitoring.probes.HypertablesProbe", {"alias": alias}) for alias in DATABASES if not is_replica(alias)),
+    *(("monitoring.server_probes.PoolProbe", {"alias": alias}) for alias in _SERVERS),
+    *(("monitoring.server_probes.ClockProbe", {"alias": alias}) for alias in _SERVERS),
+    *(
+        ("monitoring.server_probes.HostsProbe", {"alias": alias})
+        for alias in _SERVERS
+        if len(database_urls.hosts_of(DATABASES[alias])) > 1
+    ),
+    *(("monitoring.server_probes.ReplicationProbe", {"alias": alias}) for alias in _SERVERS if is_replica(alias)),
+    *(("monitoring.security_probes.AccessProbe", {"alias": alias}) for alias in _SERVERS),
+    ("monitoring.security_probes.FilesProbe", {}),
     ("monitoring.probes.DiskProbe", {"path": str(EMO_DATA_DIR)}),
     ("monitoring.probes.MarketDataProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),

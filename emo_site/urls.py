@@ -9,3 +9,5 @@ urlpatterns = [
     path("reports/", include("reporting.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "emo_site.outages.server_error"

@@ -33,3 +33,11 @@ class HealthStatus(models.TextChoices):
     WARNING = "warning", "warning"
     ERROR = "error", "error"
     UNKNOWN = "unknown", "unknown"
+
+
+class RetentionWay(models.TextChoices):
+    """How rows leave a time series; see docs/time-series.md."""
+
+    POLICY = "policy", "the server's own policy, whole chunks"
+    CHUNKS = "chunks", "whole chunks, then the rest row by row"
+    BATCHES = "batches", "batches of rows"

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.utils.module_loading import import_string
 
-from emo_site.db.routers import database_of
+from emo_site.db.aliases import database_of
 from monitoring.choices import HealthStatus
 from monitoring.models import SystemHealth
 

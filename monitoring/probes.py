@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +13,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError
 
+from emo_site.db.aliases import apps_of, database_of
 from emo_site.db.health import look_at, own_connection, require_answer, unapplied_migrations
-from emo_site.db.routers import apps_of, database_of
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing, expected
 from monitoring.choices import HealthStatus
@@ -22,7 +24,7 @@ from monitoring.models import MarketEvent, SystemHealth
 HYPERTABLES = frozenset({MarketEvent._meta.db_table, SystemHealth._meta.db_table})
 
 
-def _unreachable(alias: str, error: Exception) -> Finding:
+def unreachable(alias: str, error: Exception) -> Finding:
     # The driver's text names host, port and user, never the password.
     reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
     return Finding(
@@ -54,7 +56,7 @@ class DatabaseProbe:
             with own_connection(self.alias) as connection:
                 facts = look_at(connection)
         except DatabaseError as error:
-            return _unreachable(self.alias, error)
+            return unreachable(self.alias, error)
         metrics = {
             "engine": facts.engine,
             "version": facts.version,
@@ -108,7 +110,7 @@ class MigrationsProbe:
             with own_connection(self.alias) as connection:
                 missing = unapplied_migrations(connection)
         except DatabaseError as error:
-            return _unreachable(self.alias, error)
+            return unreachable(self.alias, error)
         if missing:
             return Finding(
                 status=HealthStatus.ERROR,
@@ -137,7 +139,7 @@ class HypertablesProbe:
             with own_connection(self.alias) as connection:
                 capabilities, found = look_up(connection), existing(connection)
         except DatabaseError as error:
-            return _unreachable(self.alias, error)
+            return unreachable(self.alias, error)
         if settings.EMO_TIMESCALE == "off" and not found:
             return Finding(status=HealthStatus.HEALTHY, message="ordinary tables: EMO_TIMESCALE is off")
         metrics = {"timescaledb": capabilities.installed, "licence": capabilities.licence, "hypertables": sorted(found)}
@@ -160,9 +162,22 @@ class HypertablesProbe:
         )
 
 
+def _write_refused(folder: Path) -> str:
+    """The system's word why nothing can be written there, empty where it can. What is tried has no name on the disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            # Only now need the space be there.
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiskProbe:
-    """Free space where the desk keeps its files."""
+    """Free space where the desk keeps its files, and whether it can write there."""
 
     path: str
     warn_free_percent: float = 15
@@ -179,6 +194,13 @@ class DiskProbe:
         metrics = {"free_bytes": usage.free, "total_bytes": usage.total, "free_percent": round(free, 2)}
         message = f"{free:.1f} % free ({usage.free / 2**30:.1f} GiB)"
         remedy = f"Free space below {place}, or move the desk's data folder."
+        if refusal := _write_refused(place):
+            return Finding(
+                status=HealthStatus.ERROR,
+                message=f"{place} can't be written: {refusal}; {message}",
+                remedy="Exports, backups and SQLite files go there: mount it writable, and give it to the desk's user.",
+                metrics=metrics,
+            )
         if free < self.error_free_percent:
             return Finding(status=HealthStatus.ERROR, message=message, remedy=remedy, metrics=metrics)
         if free < self.warn_free_percent:
@@ -202,7 +224,7 @@ class MarketDataProbe:
             require_answer(alias)
             newest = MarketEvent.objects.newest()
         except DatabaseError as error:
-            return _unreachable(alias, error)
+            return unreachable(alias, error)
         if newest is None:
             return Finding(
                 status=HealthStatus.UNKNOWN,

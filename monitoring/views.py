@@ -7,7 +7,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from emo_site.db.routers import is_replica
+from emo_site.db.aliases import is_replica
 from monitoring.choices import HealthStatus
 from monitoring.health import Probe, SharedRun
 from monitoring.probes import DatabaseProbe, MigrationsProbe

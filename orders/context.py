@@ -9,6 +9,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import OperationalError
 
+from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.outage import reason_of
 from monitoring.choices import EventType
 from monitoring.models import MarketEvent
 from orders.assessment import Context, Quote
@@ -37,8 +39,11 @@ def gather(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = ""
         equity = MarketEvent.objects.latest_of(EventType.EQUITY, "", at=now)
         rank = MarketEvent.objects.latest_of(EventType.IV_RANK, ticket.underlying, at=now)
     except OperationalError as error:
+        if database_of(MarketEvent._meta.app_label) == PRIMARY_ALIAS:
+            # The orders are where the market data are: it is no refusal of this order, nothing at all works.
+            raise
         raise ContextUnavailable(
-            f"Market data can't be read, so the rules can't judge; nothing was changed. ({str(error).strip()})"
+            f"Market data can't be read, so the rules can't judge; nothing was changed. ({reason_of(error)})"
         ) from error
     return Context(
         now=now,

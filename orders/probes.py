@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from django.db import DatabaseError
 from django.db.models import Count, Min
 
+from emo_site.db.aliases import database_of
 from emo_site.db.health import require_answer
-from emo_site.db.routers import database_of
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
 from orders.models import StagedOrder

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from emo_site.db import replicas
 from orders.models import StagedOrder
 
 
@@ -21,4 +22,6 @@ def facts() -> dict[str, Any]:
         "environment": settings.EMO_ENV,
         "version": settings.EMO_VERSION,
         "demo": StagedOrder.objects.demo().exists(),
+        # After the look-up above: where it was read from, if that had to be a replica.
+        "stand_in": ", ".join(replicas.in_use()) if replicas.takes_any() else "",
     }

@@ -14,13 +14,16 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from emo_site import display
-from monitoring import health
+from monitoring import health, time_series
 from monitoring.choices import HealthStatus
 from monitoring.health import ProbeResult
 from monitoring.models import SystemHealth
+from monitoring.time_series import TimeSeries
 from orders.choices import ACTIVE_GROUP, EventKind
 from orders.models import OrderEvent, StagedOrder
+from reporting import database_load
 from reporting.charts import Slot, status_strip
+from reporting.database_load import DatabaseLoad
 from reporting.figures import Figure
 
 HISTORY = timedelta(hours=24)
@@ -101,6 +104,8 @@ class InstitutionalReport:
     databases: tuple[Database, ...]
     components: tuple[Component, ...]
     recent_activity: tuple[Activity, ...]
+    load: DatabaseLoad
+    time_series: tuple[TimeSeries, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +126,7 @@ def build(*, now: datetime, results: Sequence[ProbeResult]) -> InstitutionalRepo
     if not usable:
         missing.append("Orders: the default database can't be used.")
     history = _history(results, now, missing)
+    series = _time_series(results, now, missing)
     score, status = health.system_score(results), health.worst_status(results)
     return InstitutionalReport(
         timestamp=now,
@@ -146,6 +152,8 @@ def build(*, now: datetime, results: Sequence[ProbeResult]) -> InstitutionalRepo
         databases=tuple(_database(alias, results) for alias in settings.DATABASES),
         components=tuple(_component(result, history.get(result.name, []), now) for result in results),
         recent_activity=orders.activity if orders else (),
+        load=database_load.build(results),
+        time_series=series,
     )
 
 
@@ -194,8 +202,7 @@ def _history(
 ) -> dict[str, list[tuple[datetime, str]]]:
     """Component -> (time, status) of its records of the last 24 hours, oldest first."""
     found: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
-    down = {result.name for result in results if result.finding.status == HealthStatus.ERROR}
-    if {"database:default", "database:timeseries"} & down:
+    if _time_series_are_down(results):
         missing.append("History: the database of recorded health can't be used.")
         return found
     try:
@@ -205,6 +212,20 @@ def _history(
             found[name].append((at, status))
     except DatabaseError as error:
         missing.append(f"History: {_first_line(error)}")
+    return found
+
+
+def _time_series_are_down(results: Sequence[ProbeResult]) -> bool:
+    down = {result.name for result in results if result.finding.status == HealthStatus.ERROR}
+    return bool({"database:default", "database:timeseries"} & down)
+
+
+def _time_series(results: Sequence[ProbeResult], now: datetime, missing: list[str]) -> tuple[TimeSeries, ...]:
+    if _time_series_are_down(results):
+        return ()
+    found, why = time_series.look_or_say_why(now=now)
+    if why:
+        missing.append(f"Time series: {why}")
     return found
 
 

@@ -100,7 +100,9 @@ class OrderReview:
 def build(*, now: datetime, orders: StagedOrderQuerySet | None = None) -> OrderReview:
     """Reads everything in one transaction: five queries, whatever the number of orders."""
     queryset = StagedOrder.objects.all() if orders is None else orders
-    with transaction.atomic():
+    # One place for all of it: inside the transaction of another database a replica is not read.
+    queryset = queryset.using(queryset.db)
+    with transaction.atomic(using=queryset.db):
         by_status = queryset.counted_by_status()
         values = queryset.figures()
         violations = _violations(queryset)

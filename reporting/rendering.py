@@ -23,7 +23,7 @@ TEMPLATES: dict[type, str] = {
     OrderReview: "reports/orders.html",
 }
 # What only the page's layout needs; a program that reads the JSON has the figures themselves.
-PRESENTATION = frozenset({"headline", "tone", "system_tone", "url", "history"})
+PRESENTATION = frozenset({"headline", "tone", "system_tone", "last_run_tone", "url", "history"})
 
 
 def template_of(report: Report) -> str:

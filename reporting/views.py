@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from emo_site.outages import reads_from_replica
 from monitoring import health
 from reporting import health_report, order_review, rendering
 from reporting.rendering import Report
@@ -20,6 +21,7 @@ _shared = health.SharedRun(max_age=5.0)
 
 
 @require_safe
+@reads_from_replica
 @login_required
 @never_cache
 def institutional(request: HttpRequest) -> HttpResponse:
@@ -28,6 +30,7 @@ def institutional(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@reads_from_replica
 @login_required
 @never_cache
 def orders(request: HttpRequest) -> HttpResponse:

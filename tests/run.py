@@ -116,6 +116,10 @@ def browser_path() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+def etcd_path() -> str | None:
+    return shutil.which("etcd")
+
+
 def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in ("true", "1")
 
@@ -202,6 +206,8 @@ def main(argv: Sequence[str]) -> int:
     outcomes = [run_backend(backend, pytest_arguments) for backend in backends]
     browser = browser_path()
     print("\n" + summary(outcomes, browser=browser), flush=True)
+    if etcd_path() is None:
+        print("etcd: not found - high-availability tests did not run", flush=True)
     return verdict(outcomes, browser=browser, ci=in_ci())
 
 

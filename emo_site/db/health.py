@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
 
-from emo_site.db.routers import apps_of
+from emo_site.db.aliases import apps_of
 from emo_site.db.timescale.capabilities import look_up
 
 MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table
@@ -53,6 +54,7 @@ def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
     connection = connections[alias]
     if connection.vendor != "postgresql":
         _require_file(connection)
+        _require_writable_file(connection)
         yield connection
         return
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
@@ -74,6 +76,16 @@ def _require_file(connection: BaseDatabaseWrapper) -> None:
     name = str(connection.settings_dict["NAME"])
     if not name.startswith("file:") and not Path(name).is_file():
         raise OperationalError(f"there is no file {name}; manage.py migrate makes it")
+
+
+def _require_writable_file(connection: BaseDatabaseWrapper) -> None:
+    # SQLite says "readonly database" or "unable to open", and not which file. It also writes beside the file (WAL).
+    name = str(connection.settings_dict["NAME"])
+    if name.startswith("file:"):
+        return
+    for place, what in ((Path(name), "file"), (Path(name).parent, "folder")):
+        if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise OperationalError(f"the {what} {place} is read-only for this process")
 
 
 def look_at(connection: BaseDatabaseWrapper) -> ServerFacts:
@@ -113,9 +125,13 @@ def unapplied_migrations(connection: BaseDatabaseWrapper) -> list[str]:
 
     Read over the given connection: Django's own executor asks by alias, and so would wait for the pool.
     """
+    return missing_migrations(connection.alias, _applied_migrations(connection))
+
+
+def missing_migrations(alias: str, applied: set[tuple[str, str]]) -> list[str]:
+    """What a database of this alias lacks where `applied` (app, name) are applied, in order."""
     graph = MigrationLoader(None).graph
-    here = set(apps_of(connection.alias, [config.label for config in apps.get_app_configs()]))
-    applied = _applied_migrations(connection)
+    here = set(apps_of(alias, [config.label for config in apps.get_app_configs()]))
     planned = dict.fromkeys(node for leaf in graph.leaf_nodes() for node in graph.forwards_plan(leaf))
     return [
         f"{app_label}.{name}"

@@ -1,40 +1,21 @@
-"""Which database an app lives in: a look-up by app label, so that RunSQL and RunPython are routed rightly too."""
+"""Which database an app lives in, by app label, so that RunSQL and RunPython are routed rightly too."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
-TIMESERIES_ALIAS = "timeseries"
-REPLICA_PREFIX = "replica"
-TIMESERIES_APPS = frozenset({"monitoring"})
-
-
-def database_of(app_label: str) -> str:
-    """The alias of the database that holds this app's tables."""
-    if app_label in TIMESERIES_APPS and TIMESERIES_ALIAS in settings.DATABASES:
-        return TIMESERIES_ALIAS
-    return DEFAULT_DB_ALIAS
-
-
-def is_replica(alias: str) -> bool:
-    return alias.startswith(REPLICA_PREFIX)
-
-
-def apps_of(alias: str, app_labels: list[str]) -> list[str]:
-    """Those of the labels whose tables live in this database (a replica holds what its primary holds)."""
-    home = DEFAULT_DB_ALIAS if is_replica(alias) else alias
-    return [label for label in app_labels if database_of(label) == home]
+from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.replicas import alias_for_read
 
 
 class AppRouter:
-    """Whole apps in one database each; replicas are read only where a caller names them, and never migrated."""
+    """Whole apps in one database each; replicas are read inside reading_from_replica() only, and never migrated."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        return database_of(model._meta.app_label)
+        home = database_of(model._meta.app_label)
+        return alias_for_read() if home == PRIMARY_ALIAS else home
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str:
         return database_of(model._meta.app_label)

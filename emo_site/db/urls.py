@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,10 @@ import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import make_conninfo
+
+from emo_site.db import connections
+from emo_site.db.connections import RECONNECT_SECONDS
+from emo_site.db.timeouts import ServerTimeouts
 
 ENGINE_POSTGRESQL = "emo_site.db.timescale"
 ENGINE_SQLITE = "django.db.backends.sqlite3"
@@ -26,14 +31,11 @@ SCHEMES = {
 
 # A host that drops packets would hang every thread for minutes; with these, libpq gives up within seconds.
 NETWORK_DEFAULTS: dict[str, Any] = {
-    "connect_timeout": 2,
     "tcp_user_timeout": 4000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 2,
 }
-
-POOL_TIMEOUT_SECONDS = 5
 
 # libpq takes any text for these and fails only when it connects.
 _ALLOWED_OPTIONS = {
@@ -46,8 +48,24 @@ _ALLOWED_OPTIONS = {
     "keepalives_count": "[0-9]+",
 }
 
+# They would say a second time, or where the desk's checks don't look, which server is meant.
+_REFUSED_OPTIONS = frozenset({"dbname", "user", "hostaddr", "service", "servicefile"})
 _URL_PARTS = frozenset({"ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]*://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionDefaults:
+    """What a PostgreSQL URL does not say is so. Timeouts in seconds: to connect (for each host), and for a request to
+    wait for a connection of the pool.
+    """
+
+    application_name: str
+    timeouts: ServerTimeouts
+    connect_timeout: int
+    pool_min: int
+    pool_max: int
+    pool_timeout: int
 
 
 class InvalidDatabaseURL(ImproperlyConfigured):
@@ -88,7 +106,7 @@ def split(urls: str) -> list[str]:
     return [url.strip() for url in re.split(r",(?=\s*[a-z][a-z0-9+]*://)", urls, flags=re.IGNORECASE) if url.strip()]
 
 
-def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, application_name: str) -> dict[str, Any]:
+def parse(url: str, *, variable: str, base_dir: Path, defaults: ConnectionDefaults) -> dict[str, Any]:
     """Django's settings of one database.
 
     `variable` is named in errors. SQLite paths are relative to `base_dir`. Raises InvalidDatabaseURL.
@@ -111,7 +129,19 @@ def parse(url: str, *, variable: str, base_dir: Path, pool_size: int, applicatio
         ) from None
     if known == "sqlite":
         return _sqlite(url, parsed, variable=variable, base_dir=base_dir)
-    return _postgresql(url, parsed, variable=variable, pool_size=pool_size, application_name=application_name)
+    return _postgresql(url, _with_host_of_options(parsed), variable=variable, defaults=defaults)
+
+
+def hosts_of(database: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each host with its port, of Django's settings of a database."""
+    return connections.hosts_of({"host": database.get("HOST"), "port": database.get("PORT")})
+
+
+def each_host(database: dict[str, Any]) -> list[dict[str, Any]]:
+    """Settings of several hosts, taken apart: each replica is looked at, left out and read from by itself."""
+    # With one host to choose from, the role that it must have would only keep it from being read.
+    options = {key: value for key, value in database["OPTIONS"].items() if key != "target_session_attrs"}
+    return [{**database, "HOST": host, "PORT": port, "OPTIONS": options} for host, port in hosts_of(database)]
 
 
 def sqlite(path: Path) -> dict[str, Any]:
@@ -140,9 +170,16 @@ def _sqlite(url: str, parsed: dict[str, Any], *, variable: str, base_dir: Path) 
     return sqlite(base_dir / name)
 
 
-def _postgresql(
-    url: str, parsed: dict[str, Any], *, variable: str, pool_size: int, application_name: str
-) -> dict[str, Any]:
+def _with_host_of_options(parsed: dict[str, Any]) -> dict[str, Any]:
+    """libpq's URLs name a socket's folder as ?host=/run/postgresql; it belongs where every host is."""
+    options = dict(parsed.get("OPTIONS", {}))
+    moved = {
+        name.upper(): options.pop(name) for name in ("host", "port") if name in options and not parsed[name.upper()]
+    }
+    return {**parsed, **moved, "OPTIONS": options}
+
+
+def _postgresql(url: str, parsed: dict[str, Any], *, variable: str, defaults: ConnectionDefaults) -> dict[str, Any]:
     if not parsed["NAME"]:
         raise InvalidDatabaseURL(variable, url, "the database's name is missing (…/name)")
     if set("/@:,") & set(str(parsed["NAME"])):
@@ -157,6 +194,10 @@ def _postgresql(
     if spoilt or (parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports))):
         raise InvalidDatabaseURL(variable, url, "each host needs a port from 1 to 65535, or none of them")
     options = {key: str(value) for key, value in parsed.get("OPTIONS", {}).items()}
+    if twice := sorted(name for name in options if name.lower() in _REFUSED_OPTIONS | {"host", "port"}):
+        raise InvalidDatabaseURL(
+            variable, url, f"{', '.join(twice)}: the server is named by the URL's host and port only"
+        )
     for key, allowed in _ALLOWED_OPTIONS.items():
         if key in options and not re.fullmatch(allowed, options[key]):
             raise InvalidDatabaseURL(
@@ -179,16 +220,25 @@ def _postgresql(
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **NETWORK_DEFAULTS,
-            "application_name": application_name,
+            "connect_timeout": defaults.connect_timeout,
+            "application_name": defaults.application_name,
             **options,
+            **_server_options(options.get("options", ""), defaults.timeouts),
             "pool": {
-                "min_size": min(1, pool_size),
-                "max_size": pool_size,
-                "timeout": POOL_TIMEOUT_SECONDS,
-                "reconnect_timeout": 1,
+                "min_size": defaults.pool_min,
+                "max_size": defaults.pool_max,
+                "timeout": defaults.pool_timeout,
+                "reconnect_timeout": RECONNECT_SECONDS,
             },
         },
     }
+
+
+def _server_options(given: str, timeouts: ServerTimeouts) -> dict[str, str]:
+    # The server takes them in order: what the URL says comes last, and wins. None at all where nothing is to be said:
+    # connection poolers such as PgBouncer refuse this parameter unless told otherwise.
+    joint = f"{timeouts.as_options()} {given}".strip()
+    return {"options": joint} if joint else {}
 
 
 def _is_port(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from emo_site.db.routers import database_of
+from emo_site.db.aliases import database_of
 from monitoring import events
 from monitoring.events import Event, InvalidEvent
 from orders import workflow

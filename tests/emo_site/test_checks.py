@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.core.checks import CheckMessage
 
 from emo_site import checks
 from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE
+from tests.desk import manage
+from tests.run import PROJECT
 
 
 def server(host: str = "db", name: str = "desk", port: str = "5432", **options: str) -> dict[str, Any]:
@@ -70,8 +73,12 @@ def test_hosts_are_named_outside_dev(
         ("timeseries", server(name="series"), False),
         ("replica1", server(host="standby"), False),
         ("replica1", server(port="5433"), False),
-        # The same two servers, asked for the other one: reads outlive a failover that way.
-        ("replica1", server(**STANDBYS), False),
+        ("replica1", server(port=""), True),
+        ("replica1", server(host="DB."), True),
+        # One server has one role, whatever is asked for.
+        ("replica1", server(**STANDBYS), True),
+        # One of the primary's hosts: a standby as a rule, and left out while it is not.
+        ("replica1", server(host="db,standby"), False),
     ],
 )
 def test_second_database_is_another_place(
@@ -80,6 +87,92 @@ def test_second_database_is_another_place(
     monkeypatch.setattr(django_settings, "DATABASES", {"default": server(), alias: database})
     expected = [("emo.E003", f"Database {alias!r} is the same place as 'default'.")] if same else []
     assert found(checks.databases_are_different(None)) == expected
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2", "::1", "0:0:0:0:0:0:0:1", ""])
+def test_this_machine_is_the_same_place_by_every_name(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    databases = {"default": server(host="localhost"), "replica1": server(host=host, port="")}
+    monkeypatch.setattr(django_settings, "DATABASES", databases)
+    assert found(checks.databases_are_different(None)) == [
+        ("emo.E003", "Database 'replica1' is the same place as 'default'.")
+    ]
+
+
+def test_hosts_in_another_order_are_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = {"default": server(host="a,b", port="1,2"), "timeseries": server(host="B,A", port="2,1")}
+    monkeypatch.setattr(django_settings, "DATABASES", databases)
+    assert found(checks.databases_are_different(None)) == [
+        ("emo.E003", "Database 'timeseries' is the same place as 'default'.")
+    ]
+
+
+def test_the_same_replica_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = {"default": server(), "replica1": server(host="r"), "replica2": server(host="R", port="")}
+    monkeypatch.setattr(django_settings, "DATABASES", databases)
+    assert found(checks.databases_are_different(None)) == [
+        ("emo.E011", "Database 'replica2' is the same place as 'replica1'.")
+    ]
+
+
+def test_the_same_file_by_another_path_is_the_same_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    databases = {
+        "default": {**SQLITE, "NAME": str(tmp_path / "x")},
+        "timeseries": {**SQLITE, "NAME": str(tmp_path / "link" / "x")},
+    }
+    monkeypatch.setattr(django_settings, "DATABASES", databases)
+    assert found(checks.databases_are_different(None)) == [
+        ("emo.E003", "Database 'timeseries' is the same place as 'default'.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "database", "shown"),
+    [
+        ("prod", server(), "prefer"),
+        ("prod", server(sslmode="require"), "require"),
+        ("prod", server(sslmode="verify-ca"), "verify-ca"),
+        # Loopback is no exception: the same machine is reached by its socket.
+        ("prod", server(host="localhost"), "prefer"),
+        ("prod", server(host="/run/postgresql,db", port="1,2"), "prefer"),
+        ("prod", server(sslmode="verify-full"), None),
+        ("prod", server(host="/run/postgresql"), None),
+        ("prod", server(host=""), None),
+        ("prod", SQLITE, None),
+        ("staging", server(), None),
+        ("dev", server(), None),
+    ],
+)
+def test_production_verifies_who_the_server_is(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, environment: str, database: dict[str, Any], shown: str | None
+) -> None:
+    monkeypatch.delenv("PGHOST", raising=False)
+    settings.EMO_ENV = environment
+    monkeypatch.setattr(django_settings, "DATABASES", {"default": database})
+    messages = checks.production_verifies_servers(None)
+    assert found(messages) == (
+        [("emo.E010", f"Database 'default' has sslmode={shown} in production.")] if shown else []
+    )
+
+
+def test_a_host_from_the_environment_is_no_socket(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+    settings.EMO_ENV = "prod"
+    monkeypatch.setattr(django_settings, "DATABASES", {"default": server(host="")})
+    assert [message.id for message in checks.production_verifies_servers(None)] == ["emo.E010"]
+
+
+def test_the_shipped_production_settings_pass_and_fail_without_verification() -> None:
+    """`.ci/check-production` reads the example; here also with its verification taken away."""
+    lines = (PROJECT / ".env.prod.example").read_text().splitlines()
+    shipped = dict(line.split("=", 1) for line in lines if line and line[0].isupper())
+    del shipped["SECRET_KEY_FILE"]
+    shipped["SECRET_KEY"] = "".join(chr(33 + number) for number in range(60))
+    assert manage("check", "--deploy", "--fail-level", "WARNING", environment=shipped).status == 0
+    shipped["POSTGRES_URL"] = shipped["POSTGRES_URL"].replace("verify-full", "require")
+    ran = manage("check", environment=shipped)
+    assert ran.status == 1
+    assert "?: (emo.E010) Database 'default' has sslmode=require in production." in ran.err
 
 
 @pytest.mark.parametrize(

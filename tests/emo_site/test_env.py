@@ -75,6 +75,19 @@ def test_empty_integer_is_the_default(values: dict[str, str]) -> None:
     assert Environment(values).integer("SIZE", 5, minimum=1, maximum=200) == 5
 
 
+@pytest.mark.parametrize(("text", "numbers"), [("7,4,12", (7, 4, 12)), (" 1 , 0 ,2", (1, 0, 2)), ("", (9, 9, 9))])
+def test_integers_are_read_in_their_order(text: str, numbers: tuple[int, ...]) -> None:
+    assert Environment({"KEEP": text}).integers("KEEP", (9, 9, 9), minimum=0, maximum=20) == numbers
+
+
+@pytest.mark.parametrize("text", ["7", "7,4", "7,4,12,1", "7,,12", "7,4,21", "7,-1,3", "7;4;12", "7,4,x"])
+def test_integers_that_are_too_few_too_many_or_outside_are_refused_by_name(text: str) -> None:
+    with pytest.raises(Refused) as error:
+        Environment({"KEEP": text}).integers("KEEP", (9, 9, 9), minimum=0, maximum=20)
+    allowed = "3 whole numbers from 0 to 20 are needed, as in 7,4,12"
+    assert str(error.value) == f"KEEP={text!r} is refused: {allowed}"
+
+
 def test_choice_outside_the_allowed_is_refused_by_name() -> None:
     with pytest.raises(Refused) as error:
         Environment({"EMO_ENV": "bogus"}).choice("EMO_ENV", "dev", ("dev", "staging", "prod"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emo_site import __version__
 from tests.run import PROJECT
 
 SHOW = """
@@ -31,9 +32,9 @@ URL = f"postgresql://emo:{PASSWORD}@db.example:5432/desk"
 KEY = "k" * 50
 
 
-def start(**environment: str) -> subprocess.CompletedProcess[str]:
+def start(script: str = SHOW, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SHOW],
+        [sys.executable, "-c", script],
         env={"DJANGO_SETTINGS_MODULE": "emo_site.settings", "PYTHONPATH": str(PROJECT), **environment},
         cwd=PROJECT,
         capture_output=True,
@@ -90,6 +91,23 @@ REFUSED = {
         )
         for size in ("0", "-1", "1000000", "abc", "--5")
     },
+    **{
+        f"{name} {value}": ({name: value}, f"{name}='{value}' is refused: a whole number from {span} is needed")
+        for name, span, values in (
+            ("EMO_DB_POOL_MIN", "0 to 200", ("-1", "1000000")),
+            ("EMO_DB_POOL_TIMEOUT_SECONDS", "1 to 600", ("0", "-1")),
+            ("EMO_DB_CONNECT_TIMEOUT_SECONDS", "2 to 60", ("1", "soon")),
+            ("EMO_DB_STATEMENT_TIMEOUT_SECONDS", "0 to 86400", ("-1", "8s", "1.5")),
+            ("EMO_DB_LOCK_TIMEOUT_SECONDS", "0 to 86400", ("-1",)),
+            ("EMO_DB_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", "0 to 86400", ("never",)),
+            ("EMO_DB_SLOW_MS", "1 to 600000", ("0",)),
+        )
+        for value in values
+    },
+    "a pool that is larger when it rests": (
+        {"EMO_DB_POOL_MIN": "6"},
+        "EMO_DB_POOL_MIN='6' is refused: at most EMO_DB_POOL_SIZE, which is 5",
+    ),
     "doubtful debug": (
         {"EMO_DB_DEBUG": "maybe"},
         "EMO_DB_DEBUG='maybe' is refused: allowed are true, 1, yes, on and false, 0, no, off",
@@ -139,7 +157,7 @@ def test_server_comes_from_postgres_url(name: str) -> None:
         "HOST": "db.example",
         "PORT": "5432",
     }
-    assert shown["options"]["pool"] == {"min_size": 1, "max_size": 5, "timeout": 5, "reconnect_timeout": 1}
+    assert shown["options"]["pool"] == {"min_size": 1, "max_size": 5, "timeout": 5, "reconnect_timeout": 0.2}
     assert shown["secure"] is True
 
 
@@ -159,12 +177,50 @@ def test_time_series_and_replicas_are_databases_of_their_own() -> None:
         "default": "db.example",
         "timeseries": "ts",
         "replica1": "r1",
-        "replica2": "r2a,r2b",
+        "replica2": "r2a",
+        "replica3": "r2b",
     }
 
 
 def test_pool_size_reaches_the_pool() -> None:
     assert started(EMO_DB_URL=URL, EMO_DB_POOL_SIZE="12")["options"]["pool"]["max_size"] == 12
+
+
+def test_pool_and_time_outs_come_from_the_environment() -> None:
+    options = started(
+        EMO_DB_URL=URL,
+        EMO_DB_POOL_MIN="2",
+        EMO_DB_POOL_TIMEOUT_SECONDS="3",
+        EMO_DB_CONNECT_TIMEOUT_SECONDS="4",
+        EMO_DB_LOCK_TIMEOUT_SECONDS="0",
+        EMO_DB_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS="7",
+        # This process serves nobody: a migration must not end with the time-out of a page.
+        EMO_DB_STATEMENT_TIMEOUT_SECONDS="6",
+    )["options"]
+    assert (options["pool"]["min_size"], options["pool"]["timeout"], options["connect_timeout"]) == (2, 3, 4)
+    assert options["options"] == "-c idle_in_transaction_session_timeout=7000"
+    assert options["application_name"] == f"emo-dev-python-{__version__}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [
+        ({}, "-c statement_timeout=8000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"),
+        (
+            {"EMO_DB_STATEMENT_TIMEOUT_SECONDS": "6"},
+            "-c statement_timeout=6000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+        ),
+        (
+            {"EMO_DB_STATEMENT_TIMEOUT_SECONDS": "0"},
+            "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+        ),
+    ],
+)
+def test_a_serving_process_has_a_statement_time_out(environment: dict[str, str], options: str) -> None:
+    serving = f"import sys; sys.argv = ['/x/gunicorn', 'emo_site.wsgi']{SHOW}"
+    process = start(script=serving, EMO_ENV="prod", SECRET_KEY=KEY, POSTGRES_URL=URL, **environment)
+    shown = json.loads(process.stdout)["options"]
+    assert (shown["options"], shown["application_name"]) == (options, f"emo-prod-gunicorn-{__version__}")
 
 
 def test_secrets_come_from_files(tmp_path: Path) -> None:

@@ -47,10 +47,24 @@ def test_json_names_every_component_and_nothing_else_is_printed(desk: dict[str, 
         "database:default",
         "migrations:default",
         "hypertables:default",
+        "files",
         "disk",
         "market data",
         "review backlog",
     }
+
+
+def test_json_tells_pools_and_statements_of_its_own_process(desk: dict[str, str]) -> None:
+    document = json.loads(manage("healthcheck", "--json", environment=desk).out)
+    [pool] = document["pools"]
+    assert (pool["database"], pool["server"]) == ("default", None)
+    assert pool["process"]["reason"] == "SQLite is a file: each thread opens it by itself"
+    assert pool["process"]["pid"] == document["statements"]["pid"]
+    [counted] = document["statements"]["databases"]
+    assert counted["database"] == "default"
+    assert counted["count"] > 0
+    assert counted["recent"] == counted["count"]
+    assert 0 < counted["p50_ms"] <= counted["p95_ms"]
 
 
 def test_only_the_probes_of_one_database(desk: dict[str, str]) -> None:
@@ -118,7 +132,13 @@ def test_a_stopped_server_exits_1_within_the_timeout_and_its_return_is_seen() ->
         server.start()
         assert manage("healthcheck", "--database", "default", environment=environment).status == 0
         with psycopg.connect(server.url) as connection:
-            assert connection.execute("SELECT count(*) FROM system_health").fetchone() == (6,)
+            recorded = dict(
+                connection.execute("SELECT component_name, count(*) FROM system_health GROUP BY 1").fetchall()
+            )
+            assert set(recorded.values()) == {2}
+            assert recorded.keys() >= {
+                f"{name}:default" for name in ("database", "migrations", "hypertables", "connections", "clock")
+            }
 
 
 @pytest.mark.parametrize("hole", [black_hole, silent_server])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from argparse import ArgumentParser
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
-from emo_site.db.routers import database_of
+from emo_site.db import pools, statements
+from emo_site.db.aliases import database_of
 from monitoring import health
 from monitoring.choices import HealthStatus
 from monitoring.health import Probe, ProbeResult
@@ -135,5 +138,50 @@ def _as_json(results: list[ProbeResult], not_recorded: str) -> dict[str, Any]:
                 "metrics": result.finding.metrics,
             }
             for result in results
+        ],
+        "pools": _pools_as_json(results),
+        "statements": _statements_as_json(),
+    }
+
+
+def _pools_as_json(results: list[ProbeResult]) -> list[dict[str, Any]]:
+    """`process` is this command's own pool, which did little so far; `server` counts everybody's connections."""
+    servers = {
+        result.name.partition(":")[2]: result.finding.metrics.get("server")
+        for result in results
+        if result.name.startswith("connections:")
+    }
+    return [
+        {
+            "database": each.alias,
+            "process": {**asdict(each), "pid": os.getpid(), "reason": each.reason or None},
+            "server": servers.get(each.alias),
+        }
+        for each in pools.figures()
+    ]
+
+
+def _statements_as_json() -> dict[str, Any]:
+    """Of this command's own process: what the probes asked, and how long each database took over it."""
+    found = statements.figures()
+    return {
+        "pid": found.process,
+        "since": found.since.isoformat(),
+        "quantile_error_percent": statements.MAX_ERROR_PERCENT,
+        "slow_over_ms": settings.EMO_DB_SLOW_MS,
+        "databases": [
+            {
+                "database": each.alias,
+                "count": each.count,
+                "errors": each.errors,
+                "errors_by_kind": dict(each.errors_by_kind),
+                "slow": each.slow,
+                "total_ms": each.total_ms,
+                "recent": each.recent,
+                "p50_ms": each.p50_ms,
+                "p95_ms": each.p95_ms,
+                "slowest": [{**asdict(slow), "at": slow.at.isoformat()} for slow in each.slowest],
+            }
+            for each in found.databases
         ],
     }

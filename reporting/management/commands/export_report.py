@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from emo_site.db.replicas import reading_from_replica
 from monitoring import health
 from reporting import health_report, order_review, rendering
 from reporting.rendering import Report
@@ -48,12 +49,13 @@ class Command(BaseCommand):
         self.stdout.write(str(path))
 
     def _build(self, name: str, now: datetime, timeout: float) -> Report:
-        if name == "institutional":
-            return health_report.build(now=now, results=health.run(health.configured(), timeout=timeout, now=now))
-        try:
-            return order_review.build(now=now)
-        except DatabaseError as error:
-            raise CommandError(f"The orders can't be read: {str(error).strip()}", returncode=2) from error
+        with reading_from_replica():
+            if name == "institutional":
+                return health_report.build(now=now, results=health.run(health.configured(), timeout=timeout, now=now))
+            try:
+                return order_review.build(now=now)
+            except DatabaseError as error:
+                raise CommandError(f"The orders can't be read: {str(error).strip()}", returncode=2) from error
 
     def _default_path(self, name: str, now: datetime, suffix: str) -> Path:
         path = settings.EMO_DATA_DIR / f"{PLACES[name]}_{now:%Y%m%d_%H%M%S}.{suffix}"

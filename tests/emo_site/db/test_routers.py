@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from emo_site.db import routers
+from emo_site.db import aliases, routers
 from monitoring.models import MarketEvent
 from orders.models import StagedOrder
 
@@ -31,7 +31,7 @@ def test_whole_app_lives_in_one_database(
     monkeypatch: pytest.MonkeyPatch, databases: dict[str, Any], app: str, alias: str
 ) -> None:
     monkeypatch.setattr(settings, "DATABASES", databases)
-    assert routers.database_of(app) == alias
+    assert aliases.database_of(app) == alias
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_apps_of_a_database(
     monkeypatch: pytest.MonkeyPatch, databases: dict[str, Any], alias: str, apps: list[str]
 ) -> None:
     monkeypatch.setattr(settings, "DATABASES", databases)
-    assert routers.apps_of(alias, APPS) == apps
+    assert aliases.apps_of(alias, APPS) == apps
 
 
-def test_reads_and_writes_go_to_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_replica_block_reads_and_writes_go_to_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DATABASES", TWO)
     router = routers.AppRouter()
     for model, alias in ((StagedOrder, "default"), (MarketEvent, "timeseries")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emo_site.db import urls
+from emo_site.db.timeouts import ServerTimeouts
 
 BASE = Path("/srv/desk")
+DEFAULTS = urls.ConnectionDefaults(
+    application_name="emo-test",
+    timeouts=ServerTimeouts(statement=8, lock=5, idle_in_transaction=60),
+    connect_timeout=2,
+    pool_min=1,
+    pool_max=5,
+    pool_timeout=5,
+)
+TIMEOUTS = "-c statement_timeout=8000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
 NO_URL = "it is not a URL of the form scheme://user:password@host:port/name"
 PORTS = "each host needs a port from 1 to 65535, or none of them"
 IN_MEMORY = "a file is needed (sqlite:///path); a database in memory loses every row"
@@ -24,8 +35,7 @@ SCHEMES = "the scheme must be one of sqlite, postgres, postgresql, postgresql+ps
 
 
 def parse(url: str, **changes: Any) -> dict[str, Any]:
-    values = {"variable": "EMO_DB_URL", "base_dir": BASE, "pool_size": 5, "application_name": "emo-test"}
-    return urls.parse(url, **{**values, **changes})
+    return urls.parse(url, variable="EMO_DB_URL", base_dir=BASE, defaults=replace(DEFAULTS, **changes))
 
 
 def place(url: str) -> tuple[str, str, str, str, str]:
@@ -59,18 +69,49 @@ def test_parts_of_a_url_land_where_they_belong(url: str, expected: tuple[str, ..
 
 
 def test_connections_are_pooled_checked_and_given_up_on_soon() -> None:
-    found = parse("postgresql://db/desk", pool_size=7)
+    found = parse("postgresql://db/desk", pool_max=7, pool_min=2, pool_timeout=3, connect_timeout=4)
     assert found["ENGINE"] == "emo_site.db.timescale"
     assert (found["CONN_MAX_AGE"], found["CONN_HEALTH_CHECKS"]) == (0, True)
     assert found["OPTIONS"] == {
-        "connect_timeout": 2,
+        "connect_timeout": 4,
         "tcp_user_timeout": 4000,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
         "application_name": "emo-test",
-        "pool": {"min_size": 1, "max_size": 7, "timeout": 5, "reconnect_timeout": 1},
+        "options": TIMEOUTS,
+        "pool": {"min_size": 2, "max_size": 7, "timeout": 3, "reconnect_timeout": urls.RECONNECT_SECONDS},
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "timeouts", "options"),
+    [
+        # The server takes them in order: the URL's come last and win.
+        ("options=-c%20lock_timeout%3D1s", DEFAULTS.timeouts, f"{TIMEOUTS} -c lock_timeout=1s"),
+        ("options=-c%20work_mem%3D64MB", ServerTimeouts(), "-c work_mem=64MB"),
+        ("sslmode=require", ServerTimeouts(lock=1), "-c lock_timeout=1000"),
+        # Connection poolers refuse the parameter; without time-outs none is sent.
+        ("sslmode=require", ServerTimeouts(), None),
+    ],
+)
+def test_timeouts_go_with_the_connection_and_the_url_wins(
+    url: str, timeouts: ServerTimeouts, options: str | None
+) -> None:
+    assert parse(f"postgresql://db/desk?{url}", timeouts=timeouts)["OPTIONS"].get("options") == options
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql:///desk?host=/run/postgresql", [("/run/postgresql", "")]),
+        ("postgresql:///desk?host=h1,h2&port=1,2", [("h1", "1"), ("h2", "2")]),
+        ("postgresql://h1,h2/desk", [("h1", ""), ("h2", "")]),
+        ("postgresql:///desk", [("", "")]),
+    ],
+)
+def test_hosts_are_found_however_libpq_lets_them_be_spelt(url: str, expected: list[tuple[str, str]]) -> None:
+    assert urls.hosts_of(parse(url)) == expected
 
 
 def test_options_of_the_url_win_over_the_defaults() -> None:
@@ -144,6 +185,18 @@ def test_sqlite_file_is_relative_to_the_project(url: str, name: str) -> None:
             "postgresql://db/desk?connect_timeout=soon",
             "postgresql://db/desk?connect_timeout=soon",
             "connect_timeout must be a whole number",
+        ),
+        (
+            "postgresql://emo:pw@db/desk?host=other",
+            "postgresql://emo:***@db/desk?host=other",
+            "host: the server is named by the URL's host and port only",
+        ),
+        *(
+            (f"postgresql://emo:pw@db/desk?{name}=x", f"postgresql://emo:***@db/desk?{name}=x", reason)
+            for name, reason in (
+                (name, f"{name}: the server is named by the URL's host and port only")
+                for name in ("hostaddr", "service", "dbname", "user")
+            )
         ),
         ("sqlite://", "sqlite://", IN_MEMORY),
         ("sqlite:///", "sqlite:///", IN_MEMORY),

@@ -1,0 +1,280 @@
+"""Connections to PostgreSQL that end and that believe one primary only, and the pool that hands them out.
+
+Three things that psycopg and libpq leave to us: a server that is frozen keeps its sockets alive, so that a wait must
+end on our side; an old primary that comes back still says "read-write", so that its timeline decides; and a
+transaction whose synchronous standby never answered is reported as committed, with a mere warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self
+
+import psycopg
+from psycopg import errors
+from psycopg.abc import RV, PQGen
+from psycopg.rows import tuple_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from emo_site.db import deadline
+from emo_site.db.waits import Waits
+
+logger = logging.getLogger(__name__)
+
+# A pooled connection is looked at before it is handed out; a server that needs longer for that is no use.
+CHECK_SECONDS = 2.0
+COMMIT_SECONDS = 60.0
+# The pool tries to connect once for each request that comes to it and gives up soon (RECONNECT_SECONDS). Who waits
+# comes again this often, so that writes are back soon after a promotion.
+SLICE_SECONDS = 0.2
+RECONNECT_SECONDS = 0.2
+# How long after a failure to connect a place counts as down.
+DOWN_SECONDS = 2.0
+
+# The server's function that gives up waiting for a standby. By its name: the text is translated in other languages.
+_UNCONFIRMED = "SyncRepWaitForLSN"
+# Whether the server takes writes, and its timeline (the name of the WAL file begins with it; a standby has none).
+_STATE = """
+SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery(),
+       CASE WHEN NOT pg_is_in_recovery()
+            THEN ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
+"""
+WRITABLE = ("read-write", "primary")
+
+
+class Fenced(psycopg.OperationalError):
+    """The server was primary once: another has been promoted since, and what this one accepts would be lost."""
+
+
+class CommitUnconfirmed(psycopg.OperationalError):
+    """The server committed, but no synchronous standby has it: it is gone if the standby is promoted."""
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer within the time that was left; the connection is closed."""
+
+
+_commits: ContextVar[list[int] | None] = ContextVar("commits", default=None)
+
+
+@contextmanager
+def counting_commits() -> Iterator[None]:
+    """Counts, for commits_asked(), the transactions that the block asks a server to commit."""
+    token = _commits.set([0])
+    try:
+        yield
+    finally:
+        _commits.reset(token)
+
+
+def commits_asked() -> int:
+    """How many commits the present block of counting_commits() has asked for; 0 outside any."""
+    counter = _commits.get()
+    return 0 if counter is None else counter[0]
+
+
+class Places:
+    """What this process has learnt of each set of hosts: the newest timeline, the host that served last, failures.
+
+    One object a process; plain dictionaries, since each entry is written whole.
+    """
+
+    def __init__(self) -> None:
+        self.timelines: dict[str, int] = {}
+        self._served_by: dict[str, str] = {}
+        self._failed_at: dict[str, float] = {}
+
+    def met(self, place: str, timeline: int) -> int:
+        """A primary of that place is on this timeline; returns the newest one met so far."""
+        newest = max(timeline, self.timelines.get(place, 0))
+        if timeline:
+            self.timelines[place] = newest
+        return newest
+
+    def order(self, place: str, hosts: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The hosts, the one that served last first: a host that drops packets costs seconds each time."""
+        last = self._served_by.get(place)
+        return sorted(hosts, key=lambda each: ":".join(each) != last)
+
+    def served(self, place: str, host: tuple[str, str]) -> None:
+        self._served_by[place] = ":".join(host)
+        self._failed_at.pop(place, None)
+
+    def failed(self, place: str) -> None:
+        self._failed_at[place] = time.monotonic()
+
+    def is_down(self, place: str) -> bool:
+        """Whether connecting failed within the last DOWN_SECONDS, and has not succeeded since."""
+        failed_at = self._failed_at.get(place)
+        return failed_at is not None and time.monotonic() - failed_at < DOWN_SECONDS
+
+
+places = Places()
+
+
+def place_of(parameters: dict[str, Any]) -> str:
+    """The key of a set of hosts, from libpq's parameters or Django's settings of a database."""
+    read = {str(name).lower(): value for name, value in parameters.items()}
+    name = read.get("dbname") or read.get("name")
+    return f"{read.get('host') or ''}|{read.get('port') or ''}|{name}"
+
+
+class GuardedConnection(psycopg.Connection[Any]):
+    """A psycopg connection that keeps to the deadline, to the newest timeline, and to confirmed commits."""
+
+    _unconfirmed = False
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """As psycopg's. Of several hosts, the one on the newest timeline that this process has seen.
+
+        The first time, each host is asked, so that a new process is not taken in by a primary of yesterday.
+        """
+        place, hosts = place_of(kwargs), hosts_of(kwargs)
+        if kwargs.get("target_session_attrs") not in WRITABLE or len(hosts) < 2 or "hostaddr" in kwargs:
+            return cls._to_one(place, conninfo, kwargs)
+        found: list[tuple[int, tuple[str, str], Self]] = []
+        failures: list[psycopg.Error] = []
+        first_time = place not in places.timelines
+        for host in places.order(place, hosts):
+            try:
+                found.append(cls._to_primary(place, host, conninfo, kwargs))
+            except psycopg.Error as error:
+                failures.append(error)
+            if found and not first_time:
+                break
+        if not found:
+            places.failed(place)
+            kind = Fenced if all(isinstance(each, Fenced) for each in failures) else psycopg.OperationalError
+            raise kind("; ".join(str(each).strip() for each in failures))
+        found.sort(key=lambda each: each[0])
+        timeline, host, connection = found.pop()
+        for _, _, other in found:
+            other.close()
+        places.met(place, timeline)
+        places.served(place, host)
+        return connection
+
+    @classmethod
+    def _to_primary(
+        cls, place: str, host: tuple[str, str], conninfo: str, kwargs: dict[str, Any]
+    ) -> tuple[int, tuple[str, str], Self]:
+        connection = cls._bounded(conninfo, {**kwargs, "host": host[0], "port": host[1]})
+        try:
+            timeline, newest = timeline_of(connection), places.timelines.get(place, 0)
+            if timeline < newest:
+                raise Fenced(f"{host[0]}:{host[1]} was primary once: it is on timeline {timeline} behind {newest}")
+        except psycopg.Error:
+            connection.close()
+            raise
+        return timeline, host, connection
+
+    @classmethod
+    def _to_one(cls, place: str, conninfo: str, kwargs: dict[str, Any]) -> Self:
+        try:
+            connection = cls._bounded(conninfo, kwargs)
+        except psycopg.Error:
+            places.failed(place)
+            raise
+        places.served(place, ("", ""))
+        return connection
+
+    @classmethod
+    def _bounded(cls, conninfo: str, kwargs: dict[str, Any]) -> Self:
+        connection = super().connect(conninfo, **kwargs)
+        connection.add_notice_handler(connection._note)
+        return connection
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        left = deadline.remaining()
+        bound = left is not None and (timeout is None or left < timeout)
+        try:
+            result = super().wait(gen, interval, left if bound else timeout)
+        except errors._WaitTimeout:
+            if not bound:
+                raise
+            # The server may be in the middle of it: what it has done is unknown, and the connection of no more use.
+            self.pgconn.finish()
+            raise NoAnswer("the server did not answer in the time that was left") from None
+        if self._unconfirmed:
+            self._unconfirmed = False
+            self.pgconn.finish()
+            raise CommitUnconfirmed("the server committed, but no synchronous standby confirmed it")
+        return result
+
+    def commit(self) -> None:
+        if (counter := _commits.get()) is not None:
+            counter[0] += 1
+        # Of a primary without its standbys a command, too, would wait for ever, and no time-out of the server applies.
+        with deadline.within(COMMIT_SECONDS):
+            super().commit()
+
+    def _note(self, diagnostic: errors.Diagnostic) -> None:
+        if diagnostic.source_function == _UNCONFIRMED:
+            self._unconfirmed = True
+
+
+def hosts_of(parameters: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each host with its port, of libpq's parameters; an empty host is libpq's default, the local socket."""
+    hosts, ports = str(parameters.get("host") or "").split(","), str(parameters.get("port") or "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    return list(zip(hosts, ports, strict=True))
+
+
+def timeline_of(connection: psycopg.Connection[Any]) -> int:
+    """The timeline a primary writes on. Raises OperationalError where it takes no writes (it was demoted)."""
+    with deadline.within(CHECK_SECONDS), connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(_STATE).fetchone()
+        if not connection.autocommit:
+            connection.rollback()
+    if row is None or not row[0]:
+        raise psycopg.OperationalError("the server takes no writes (any more)")
+    return int(row[1])
+
+
+class DeskPool(ConnectionPool[GuardedConnection]):
+    """psycopg's pool, which waits no longer than the request may, and tries again while it waits."""
+
+    def __init__(self, *, writable: bool, place: str, **options: Any) -> None:
+        self.place = place
+        self.waits = Waits()
+        # A primary that was demoted, and one that another has overtaken, still answer SELECT 1.
+        self._look = self._look_writable if writable else self._look_answers
+        super().__init__(connection_class=GuardedConnection, check=self._check_or_drain, **options)
+
+    def getconn(self, timeout: float | None = None) -> GuardedConnection:
+        """Raises PoolTimeout after `timeout` seconds (the pool's own, if None), or when the deadline is over."""
+        with self.waits.one():
+            return self._had_within(deadline.to_connect(self.timeout if timeout is None else timeout))
+
+    def _had_within(self, patience: float) -> GuardedConnection:
+        ends_at = time.monotonic() + patience
+        while True:
+            left = ends_at - time.monotonic()
+            try:
+                return super().getconn(max(0.0, min(SLICE_SECONDS, left)))
+            except PoolTimeout:
+                if left <= SLICE_SECONDS:
+                    raise PoolTimeout(f"no connection could be had within {patience:.1f} s") from None
+
+    def _check_or_drain(self, connection: GuardedConnection) -> None:
+        try:
+            self._look(connection)
+        except psycopg.Error:
+            # Left open, it would come back. The others lead to the same server: each would cost its time again.
+            connection.close()
+            self.drain()
+            raise
+
+    def _look_answers(self, connection: GuardedConnection) -> None:
+        with deadline.within(CHECK_SECONDS):
+            self.check_connection(connection)
+
+    def _look_writable(self, connection: GuardedConnection) -> None:
+        if timeline_of(connection) < places.timelines.get(self.place, 0):
+            raise Fenced("another server has been promoted since")

@@ -1,0 +1,177 @@
+"""Connections that end, and that believe one primary only, against real servers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
+
+from emo_site.db import connections as guarded
+from emo_site.db import deadline
+from emo_site.db.connections import CommitUnconfirmed, DeskPool, GuardedConnection, NoAnswer, Places
+from tests.clusters import Cluster, replicated
+from tests.servers import black_hole, silent_server
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch: pytest.MonkeyPatch) -> Places:
+    """What a new process knows: nothing."""
+    fresh = Places()
+    monkeypatch.setattr(guarded, "places", fresh)
+    return fresh
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """For tests that leave it another than it was."""
+    with replicated() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Cluster]:
+    """For tests that mend what they broke."""
+    with replicated() as started:
+        started.primary.execute("CREATE TABLE noted (number integer)")
+        yield started
+
+
+def parameters(cluster: Cluster) -> dict[str, Any]:
+    return {**conninfo_to_dict(cluster.url()), "connect_timeout": 2, "autocommit": True}
+
+
+def pool(cluster: Cluster, **options: Any) -> DeskPool:
+    made = parameters(cluster)
+    sizes = {"min_size": 1, "max_size": 4, "timeout": 5, "reconnect_timeout": 0.2, **options}
+    return DeskPool(writable=True, place=guarded.place_of(made), kwargs=made, open=True, **sizes)
+
+
+def port_of(connection: psycopg.Connection[Any]) -> int:
+    return connection.info.port
+
+
+def test_frozen_server_holds_nobody_longer_than_the_deadline(lasting: Cluster) -> None:
+    connection = GuardedConnection.connect(**parameters(lasting))
+    lasting.primary.freeze()
+    try:
+        started = time.monotonic()
+        with deadline.within(1), pytest.raises(NoAnswer):
+            connection.execute("SELECT 1")
+        assert 0.9 < time.monotonic() - started < 3
+        assert connection.closed
+    finally:
+        lasting.primary.thaw()
+
+
+def test_after_a_promotion_the_old_primary_is_not_believed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = cluster.primary
+    with pool(cluster) as made:
+        connection = made.getconn()
+        assert port_of(connection) == old.address[1]
+        made.putconn(connection)
+        old.freeze()
+        new = cluster.promote()
+        with GuardedConnection.connect(**parameters(cluster)) as connection:
+            assert port_of(connection) == new.address[1]
+        old.thaw()
+        # It is the first in the list, says "read-write", and the pool still holds a connection to it.
+        connection = made.getconn()
+        assert port_of(connection) == new.address[1]
+        made.putconn(connection)
+    with GuardedConnection.connect(**parameters(cluster)) as connection:
+        assert port_of(connection) == new.address[1]
+    known = guarded.places
+    # A new process has met nobody yet.
+    monkeypatch.setattr(guarded, "places", Places())
+    with GuardedConnection.connect(**parameters(cluster)) as connection:
+        assert port_of(connection) == new.address[1]
+    monkeypatch.setattr(guarded, "places", known)
+    new.kill()
+    with pytest.raises(psycopg.OperationalError, match="is on timeline 1 behind 2"):
+        GuardedConnection.connect(**parameters(cluster))
+    old.kill()
+    with pytest.raises(psycopg.OperationalError) as caught:
+        GuardedConnection.connect(**parameters(cluster))
+    assert all(str(member.address[1]) in str(caught.value) for member in cluster.members)
+    assert str(parameters(cluster)["password"]) not in str(caught.value)
+
+
+def test_pool_gives_up_connections_to_a_server_that_became_read_only(lasting: Cluster) -> None:
+    with pool(lasting) as made:
+        made.putconn(made.getconn())
+        lasting.primary.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        lasting.primary.query("SELECT pg_reload_conf()")
+        with pytest.raises(PoolTimeout):
+            made.getconn(1.5)
+        with psycopg.connect(lasting.primary.url, autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            connection.execute("SELECT pg_reload_conf()")
+        made.putconn(made.getconn())
+
+
+def test_who_waits_writes_within_a_second_of_the_promotion(cluster: Cluster) -> None:
+    with pool(cluster) as made:
+        made.putconn(made.getconn())
+        cluster.primary.kill()
+        done: list[float] = []
+
+        def write() -> None:
+            connection = made.getconn()
+            connection.execute("CREATE TABLE written ()")
+            done.append(time.monotonic())
+            made.putconn(connection)
+
+        # It comes while there is no primary.
+        waiting = threading.Thread(target=write)
+        waiting.start()
+        time.sleep(0.5)
+        cluster.promote()
+        promoted = time.monotonic()
+        waiting.join(10)
+        assert done
+        assert done[0] - promoted < 1.5
+
+
+def test_waiting_for_a_connection_ends_with_the_deadline() -> None:
+    with silent_server() as (host, port):
+        made = {"host": host, "port": port, "dbname": "emo", "user": "emo", "connect_timeout": 2}
+        options = {"min_size": 0, "max_size": 2, "timeout": 30, "reconnect_timeout": 0.2}
+        with DeskPool(writable=False, place="here", kwargs=made, open=True, **options) as waiting:
+            started = time.monotonic()
+            with deadline.within(1), pytest.raises(PoolTimeout, match=r"within 1\.0 s"):
+                waiting.getconn()
+            assert time.monotonic() - started < 2.5
+
+
+def test_commit_that_no_standby_confirmed_is_an_error_not_a_success(lasting: Cluster) -> None:
+    connection = GuardedConnection.connect(**{**parameters(lasting), "autocommit": False})
+    lasting.standbys[0].stop()
+    connection.execute("INSERT INTO noted VALUES (1)")
+    cancel = threading.Timer(1, lasting.primary.query, ["SELECT pg_cancel_backend(%s)", [connection.info.backend_pid]])
+    cancel.start()
+    # The server gives up waiting and answers COMMIT with success and a warning.
+    with deadline.within(15), pytest.raises(CommitUnconfirmed):
+        connection.commit()
+    assert connection.closed
+    lasting.standbys[0].start()
+    lasting.wait_until_streaming()
+
+
+def test_dead_host_costs_its_time_out_once(lasting: Cluster) -> None:
+    with black_hole() as (host, port):
+        made = parameters(lasting)
+        made["host"] = f"{host},{made['host']}"
+        made["port"] = f"{port},{made['port']}"
+        GuardedConnection.connect(**made).close()
+        started = time.monotonic()
+        GuardedConnection.connect(**made).close()
+        assert time.monotonic() - started < 1
