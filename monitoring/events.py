@@ -1,119 +1,214 @@
-"""Market events in: validated, then written once each. The only writer of MarketEvent."""
+"""Market events in, each on record once. The only writer of MarketEvent.
+
+PostgreSQL and TimescaleDB take them by binary COPY: straight into the table while nothing is on record yet, by way of
+a temporary table once something is. SQLite takes them by executemany.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emo_site.db.json_documents import problem
-from emo_site.db.routers import database_of
-from emo_site.db.uuid7 import uuid7
-from monitoring.choices import EventLevel, EventType
+from emo_site.db.aliases import database_of
+from emo_site.db.uuid7 import time_of
+from monitoring import event_copy
+from monitoring.event import Event, Fields, InvalidEvent, Row, row_of, time_at
 from monitoring.models import MarketEvent
 
-# A tenth of what the columns hold: SQLite keeps fifteen digits, and a figure rounded up to one more can't be read.
-MAX_FIGURE = Decimal(10) ** 11
-STEP = Decimal("1e-6")
-BATCH = 2000
-# Long before any event; ids made from a time begin in 1970.
-EARLIEST_YEAR = 1971
+__all__ = ["Conflict", "Event", "InvalidEvent", "OnConflict", "StoredRow", "Writer", "Written", "record"]
+
+# What `Writer.stored` makes of an event; its id comes first.
+StoredRow = tuple[Any, ...]
+
+TABLE = "market_events"
+STAGE = "market_events_incoming"
+# Rows that are sent at once.
+SLICE = 1000
+# Variables of one statement on SQLite.
+ASKED_AT_ONCE = 500
 
 
-class InvalidEvent(ValueError):
-    """The message names field, value and rule."""
+class OnConflict(models.TextChoices):
+    """What happens to an event whose id is on record already."""
+
+    SKIP = "skip", "keep what is on record"
+    UPDATE = "update", "replace what is on record"
+    ERROR = "error", "refuse the batch"
+
+
+class Conflict(ValueError):
+    """With `OnConflict.ERROR`: a row is on record already, or comes twice; `place` in the batch counts from 0."""
+
+    def __init__(self, place: int, identity: UUID, reason: str) -> None:
+        super().__init__(f"id={identity}: {reason} (the event is of {time_of(identity)})")
+        self.place = place
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """One market event as values. `price` and `volume` mean what `event_type` says. Raises InvalidEvent."""
+class Written:
+    """What became of a batch: rows that are new on record, rows that were replaced, rows that were known."""
 
-    symbol: str
-    event_type: EventType
-    timestamp: datetime
-    price: Decimal | None = None
-    volume: Decimal | None = None
-    source: str = ""
-    level: EventLevel = EventLevel.INFO
-    metadata: dict[str, Any] = field(default_factory=dict)
+    new: int = 0
+    updated: int = 0
+    known: int = 0
 
-    def __post_init__(self) -> None:
-        for name, text, limit in (("symbol", self.symbol, 32), ("source", self.source, 64)):
-            if len(text) > limit or not text.isprintable():
-                raise InvalidEvent(f"{name}={text!r}: must be at most {limit} printable characters")
-        # The database refuses other words too, but SQLite does so by leaving the row out without a word.
-        for name, word, allowed in (("event_type", self.event_type, EventType), ("level", self.level, EventLevel)):
-            if word not in allowed.values:
-                raise InvalidEvent(f"{name}={str(word)!r}: must be one of {', '.join(allowed.values)}")
-        if self.timestamp.tzinfo is None:
-            raise InvalidEvent(f"timestamp={self.timestamp!r}: needs a time zone")
-        if self.timestamp.year < EARLIEST_YEAR:
-            raise InvalidEvent(f"timestamp={self.timestamp!r}: is before {EARLIEST_YEAR}")
-        for name, value in (("price", self.price), ("volume", self.volume)):
-            if value is not None and (not value.is_finite() or abs(value) > MAX_FIGURE - STEP):
-                raise InvalidEvent(f"{name}={value}: must be a finite number below {MAX_FIGURE:f}")
-        if self.volume is not None and self.volume < 0:
-            raise InvalidEvent(f"volume={self.volume}: must not be negative")
-        if found := problem(self.metadata):
-            raise InvalidEvent(f"metadata={self.metadata!r}: {found}")
+
+def record(events: Iterable[Event], *, on_conflict: OnConflict = OnConflict.SKIP) -> int:
+    """Writes the events; returns how many were not on record yet. All or nothing. Raises Conflict."""
+    writer = Writer(on_conflict=on_conflict)
+    return writer.write([writer.stored(event) for event in events]).new
+
+
+class Writer:
+    """Writes batches of rows; knows from one batch to the next whether rows on record are to be expected."""
+
+    def __init__(self, *, on_conflict: OnConflict = OnConflict.SKIP) -> None:
+        self.on_conflict = on_conflict
+        self.using = database_of("monitoring")
+        self._expect_known = False
 
     @property
-    def identity(self) -> UUID:
-        """The same event from the same source has the same id, so that recording it twice changes nothing."""
-        # As it is stored: 400.5 and 400.50 are one price, and a mapping has no order.
-        figures = [str(_rounded(value)) for value in (self.price, self.volume)]
-        metadata = json.dumps(self.metadata, sort_keys=True)
-        text = "\x1f".join((self.source, self.symbol, self.event_type, *figures, metadata))
-        tail = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-        return uuid7(self.timestamp, tail=tail)
+    def stored(self) -> Callable[[Fields], StoredRow]:
+        """Makes the rows that `write` takes. Raises InvalidEvent."""
+        return row_of if connections[self.using].vendor == "sqlite" else event_copy.packed
 
+    def write(self, batch: Sequence[StoredRow]) -> Written:
+        """All rows of the batch or, where it raises, none. Raises Conflict and Django's database errors."""
+        rows = self._each_once(batch)
+        if not rows:
+            return Written()
+        connection = connections[self.using]
+        with transaction.atomic(using=self.using):
+            write = self._by_statements if connection.vendor == "sqlite" else self._by_copy
+            written = write(connection, rows)
+        return Written(new=written.new, updated=written.updated, known=len(batch) - written.new - written.updated)
 
-def record(events: Iterable[Event]) -> int:
-    """Writes the events that are not on record yet; returns how many those were. All or nothing."""
-    rows = {event.identity: event for event in events}
-    using = database_of("monitoring")
-    with transaction.atomic(using=using):
+    def _each_once(self, batch: Sequence[StoredRow]) -> list[StoredRow]:
+        """One row for each id: the first, or where rows replace each other the last."""
+        if len({row[0] for row in batch}) == len(batch):
+            return list(batch)
+        if self.on_conflict == OnConflict.UPDATE:
+            return list({row[0]: row for row in batch}.values())
+        rows: dict[bytes, StoredRow] = {}
+        for place, row in enumerate(batch):
+            if rows.setdefault(row[0], row) is not row and self.on_conflict == OnConflict.ERROR:
+                raise Conflict(place, UUID(bytes=row[0]), "comes twice")
+        return list(rows.values())
+
+    def _by_copy(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
+        if not self._expect_known:
+            try:
+                with transaction.atomic(using=self.using):
+                    _copy(connection, TABLE, rows)
+            except IntegrityError as error:
+                if not _is_unique_violation(error):
+                    raise
+                self._refuse_known(connection, rows, error)
+            else:
+                return Written(new=len(rows))
+        written = self._by_stage(connection, rows)
+        # Where one row was known the next ones mostly are; a batch without any ends that.
+        self._expect_known = written.new < len(rows)
+        return written
+
+    def _by_stage(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
+        columns = ", ".join(event_copy.COLUMNS)
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {TABLE}) ON COMMIT DROP")
+            _copy(connection, STAGE, rows)
+            # In the order of the key, so that two writers of the same rows wait for each other and never in a circle.
+            insert = f"INSERT INTO {TABLE} ({columns}) SELECT {columns} FROM {STAGE} ORDER BY timestamp, id"  # noqa: S608
+            if self.on_conflict == OnConflict.UPDATE:
+                cursor.execute(
+                    f"WITH done AS ({insert} ON CONFLICT ({_key(connection)}) DO UPDATE SET {_replacements()}"  # noqa: S608
+                    " RETURNING xmax = 0 AS fresh) SELECT count(*) FILTER (WHERE fresh) FROM done"
+                )
+                new = int(cursor.fetchone()[0])
+                written = Written(new=new, updated=len(rows) - new)
+            else:
+                cursor.execute(f"{insert} ON CONFLICT DO NOTHING")
+                written = Written(new=cursor.rowcount)
+            cursor.execute(f"DROP TABLE {STAGE}")
+        return written
+
+    def _by_statements(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
+        """SQLite has one writer at a time: what is not on record before the statement is not there during it either."""
+        known = _known(rows) if self.on_conflict != OnConflict.SKIP else set()
+        if known and self.on_conflict == OnConflict.ERROR:
+            self._refuse_known(connection, rows, None)
+        columns = ", ".join(event_copy.COLUMNS)
+        values = ", ".join(["%s"] * len(event_copy.COLUMNS))
+        # Not OR IGNORE: that would leave out rows for every other mistake too.
+        action = f"UPDATE SET {_replacements()}" if self.on_conflict == OnConflict.UPDATE else "NOTHING"
+        statement = f"INSERT INTO {TABLE} ({columns}) VALUES ({values}) ON CONFLICT (id) DO {action}"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, [_sqlite_values(row) for row in rows])
+            return Written(new=cursor.rowcount - len(known), updated=len(known))
+
+    def _refuse_known(self, connection: BaseDatabaseWrapper, rows: list[StoredRow], cause: Exception | None) -> None:
+        """Raises Conflict for the first row that is on record, where that is an error."""
+        if self.on_conflict != OnConflict.ERROR:
+            return
         known = _known(rows)
-        fresh = [_row(identity, event) for identity, event in rows.items() if identity not in known]
-        # Another process may have written one of them since: the key refuses the second. SQLite has one writer at a
-        # time, and its OR IGNORE would swallow every other mistake too.
-        one_writer = connections[using].vendor == "sqlite"
-        MarketEvent.objects.bulk_create(fresh, batch_size=BATCH, ignore_conflicts=not one_writer)
-    return len(fresh)
+        for place, row in enumerate(rows):
+            if row[0] in known:
+                raise Conflict(place, UUID(bytes=row[0]), "is on record already") from cause
+        if cause is not None:
+            raise cause
 
 
-def _known(rows: dict[UUID, Event]) -> set[UUID]:
-    identities = list(rows)
-    found: set[UUID] = set()
-    for start in range(0, len(identities), 500):
-        part = identities[start : start + 500]
-        times = [rows[identity].timestamp for identity in part]
-        # The period keeps the look-up to the chunks that can hold these ids.
-        query = MarketEvent.objects.filter(pk__in=part, timestamp__gte=min(times), timestamp__lte=max(times))
-        found.update(query.values_list("pk", flat=True))
+def _copy(connection: BaseDatabaseWrapper, table: str, rows: Sequence[StoredRow]) -> None:
+    statement = f"COPY {table} ({', '.join(event_copy.COLUMNS)}) FROM STDIN (FORMAT binary)"
+    # Django translates the errors of its own methods only, and COPY is none of them.
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(event_copy.HEADER)
+        for part in _slices(rows, SLICE):
+            copy.write(b"".join([data for _identity, data in part]))
+        copy.write(event_copy.TRAILER)
+
+
+def _slices(rows: Sequence[StoredRow], size: int) -> Iterator[list[StoredRow]]:
+    left = iter(rows)
+    while part := list(islice(left, size)):
+        yield part
+
+
+def _key(connection: BaseDatabaseWrapper) -> str:
+    """The columns of the primary key: the time is part of it on TimescaleDB."""
+    with connection.cursor() as cursor:
+        return ", ".join(connection.introspection.get_primary_key_columns(cursor, TABLE) or ())
+
+
+def _replacements() -> str:
+    # The time belongs to the id, and partitions are made from it: it never changes.
+    return ", ".join(f"{name} = excluded.{name}" for name in event_copy.COLUMNS if name not in {"id", "timestamp"})
+
+
+def _known(rows: Sequence[StoredRow]) -> set[bytes]:
+    found: set[bytes] = set()
+    for part in _slices(rows, ASKED_AT_ONCE):
+        identities = sorted(UUID(bytes=row[0]) for row in part)
+        # The period keeps the look-up to the chunks that can hold these ids, which sort by time.
+        query = MarketEvent.objects.filter(
+            pk__in=identities, timestamp__gte=time_of(identities[0]), timestamp__lte=time_of(identities[-1])
+        )
+        found.update(identity.bytes for identity in query.values_list("pk", flat=True))
     return found
 
 
-def _rounded(value: Decimal | None) -> Decimal | None:
-    return None if value is None else value.quantize(STEP)
+def _is_unique_violation(error: IntegrityError) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) == "23505"
 
 
-def _row(identity: UUID, event: Event) -> MarketEvent:
-    return MarketEvent(
-        id=identity,
-        symbol=event.symbol,
-        event_type=event.event_type,
-        timestamp=event.timestamp,
-        price=_rounded(event.price),
-        volume=_rounded(event.volume),
-        source=event.source,
-        level=event.level,
-        metadata=event.metadata,
-    )
+def _sqlite_values(row: StoredRow) -> tuple[str | None, ...]:
+    """As Django's backend stores them, in the order of `event_copy.COLUMNS`."""
+    stored = Row(*row)
+    at = str(time_at(stored.microseconds).replace(tzinfo=None))
+    named = (stored.symbol, stored.event_type, stored.source, stored.level, stored.metadata)
+    return (stored.id.hex(), at, stored.price, stored.volume, *named)

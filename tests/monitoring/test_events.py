@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import IntegrityError
-from hypothesis import given
+from django.db import IntegrityError, transaction
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from monitoring import events
+from emo_site.db.uuid7 import uuid7
+from monitoring import event as event_module
+from monitoring import event_copy, events
 from monitoring.choices import EventLevel, EventType
-from monitoring.events import Event, InvalidEvent
+from monitoring.events import Conflict, Event, InvalidEvent, OnConflict
 from monitoring.models import MarketEvent
 
 D = Decimal
@@ -133,10 +136,92 @@ def test_many_events_over_months_are_each_on_record_once() -> None:
 
 
 @pytest.mark.django_db
-def test_batch_with_one_row_that_can_not_be_written_writes_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_row", lambda identity, item: MarketEvent(id=identity, symbol=item.symbol))
-    with pytest.raises(IntegrityError, match=r"(?i)NOT NULL|null value"):
-        events.record([event(), event(symbol="QQQ")])
+@pytest.mark.parametrize("on_conflict", OnConflict)
+def test_batch_with_one_row_that_the_database_refuses_writes_none(
+    monkeypatch: pytest.MonkeyPatch, on_conflict: OnConflict
+) -> None:
+    # As if the rules knew a word that the table does not.
+    monkeypatch.setattr(event_module, "words", lambda symbol, event_type, source, level: ("rumour", "info"))
+    monkeypatch.setattr(event_copy, "_words", event_copy._words.__wrapped__)
+    monkeypatch.setattr(event_copy, "checked_words", event_module.words)
+    bad = events.Writer().stored(event(symbol="QQQ"))
+    monkeypatch.undo()
+    writer = events.Writer(on_conflict=on_conflict)
+    with pytest.raises(IntegrityError, match="market_events_type_known"), transaction.atomic():
+        writer.write([writer.stored(event()), bad])
+    assert not MarketEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_event_on_record_is_kept_replaced_or_an_error_as_asked() -> None:
+    first, again = event(), event(level=EventLevel.ERROR)
+    other = event(symbol="QQQ")
+    assert events.record([first]) == 1
+    assert events.record([other, again], on_conflict=OnConflict.SKIP) == 1
+    assert set(MarketEvent.objects.values_list("symbol", "level")) == {("SPY", "info"), ("QQQ", "info")}
+    third = event(symbol="IWM")
+    assert events.record([third, again], on_conflict=OnConflict.UPDATE) == 1
+    assert set(MarketEvent.objects.values_list("symbol", "level")) == {
+        ("SPY", "error"),
+        ("QQQ", "info"),
+        ("IWM", "info"),
+    }
+    with pytest.raises(Conflict) as error:
+        events.record([event(symbol="DIA"), other, again], on_conflict=OnConflict.ERROR)
+    moment = "2025-11-03 15:00:00.123456+00:00"
+    assert str(error.value) == f"id={other.identity}: is on record already (the event is of {moment})"
+    assert error.value.place == 1
+    assert MarketEvent.objects.count() == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("on_conflict", "level"), [(OnConflict.SKIP, "info"), (OnConflict.UPDATE, "error")])
+def test_event_that_comes_twice_in_a_batch_is_one_row(on_conflict: OnConflict, level: str) -> None:
+    writer = events.Writer(on_conflict=on_conflict)
+    batch = [writer.stored(event()), writer.stored(event(level=EventLevel.ERROR))]
+    assert writer.write(batch) == events.Written(new=1, known=1)
+    assert MarketEvent.objects.get().level == level
+
+
+@pytest.mark.django_db
+def test_event_that_comes_twice_is_an_error_where_that_is_asked_for() -> None:
+    with pytest.raises(Conflict, match="comes twice") as error:
+        events.record([event(), event(symbol="QQQ"), event()], on_conflict=OnConflict.ERROR)
+    assert error.value.place == 2
+    assert not MarketEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_batches_with_and_without_known_rows_are_counted_as_they_come() -> None:
+    """Straight, by way of the temporary table, and straight again."""
+    writer = events.Writer()
+    made = [writer.stored(event(volume=D(number))) for number in range(40)]
+    assert writer.write(made[:10]) == events.Written(new=10)
+    assert writer.write(made[5:15]) == events.Written(new=5, known=5)
+    assert writer.write(made[10:20]) == events.Written(new=5, known=5)
+    assert writer.write(made[20:30]) == events.Written(new=10)
+    assert writer.write(made[30:]) == events.Written(new=10)
+    assert MarketEvent.objects.count() == 40
+
+
+def test_id_of_its_own_must_be_made_from_the_time() -> None:
+    given = uuid7(AT, tail=7)
+    assert event(id=given).identity == given
+    for wrong in (uuid7(AT + timedelta(microseconds=1), tail=7), uuid.UUID(int=7), uuid.uuid4()):
+        with pytest.raises(InvalidEvent) as error:
+            event(id=wrong)
+        assert str(error.value) == f"id={wrong}: is not a UUIDv7 made from the row's timestamp"
+
+
+@pytest.mark.parametrize("zero", ["-0", "0.00", "-0.0000001", "1e-30"])
+def test_there_is_one_zero(zero: str) -> None:
+    # The database has one too: with two, the same row would come in twice.
+    assert event(price=D(zero)).identity == event(price=D(0)).identity
+
+
+def test_id_is_that_of_the_desk_s_other_ids() -> None:
+    made = event().identity
+    assert made == uuid7(AT, tail=made.int)
 
 
 @pytest.mark.django_db
@@ -173,9 +258,20 @@ EVENTS = st.builds(
 
 
 class TestRecording(TestCase):
+    # A busy machine is no reason to fail.
+    @settings(deadline=None)
     @given(st.lists(EVENTS, max_size=12), st.lists(EVENTS, max_size=12))
     def test_what_was_recorded_before_is_never_recorded_again(self, first: list[Event], second: list[Event]) -> None:
         wanted = {item.identity for item in [*first, *second]}
         written = events.record(first) + events.record([*second, *first])
         assert written == len(wanted)
         assert set(MarketEvent.objects.values_list("pk", flat=True)) == wanted
+
+    @settings(deadline=None)
+    @given(EVENTS, st.sampled_from(OnConflict))
+    def test_what_is_read_back_is_what_was_recorded(self, made: Event, on_conflict: OnConflict) -> None:
+        MarketEvent.objects.all().delete()
+        assert events.record([made], on_conflict=on_conflict) == 1
+        stored = MarketEvent.objects.get(pk=made.identity)
+        for name in ("symbol", "event_type", "timestamp", "price", "volume", "source", "level", "metadata"):
+            assert getattr(stored, name) == getattr(made, name), name

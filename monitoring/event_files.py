@@ -1,0 +1,341 @@
+"""Files of events: JSON lines, CSV and Parquet, from the disk or from standard input, also compressed by gzip."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import SEEK_END
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol, cast
+
+import arro3.core
+import arro3.io
+from django.db import models
+
+from monitoring.event import Fields, InvalidEvent
+from monitoring.event_fields import csv_cells, csv_reader, from_json, from_values, unusable
+from monitoring.events import StoredRow
+from monitoring.text_lines import LONGEST_LINE, Lines, Mark, Piece
+
+# Characters of a row that are kept where it is too long to be kept.
+EXCERPT = 1024
+
+STDIN = "-"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
+
+
+class FileFormat(models.TextChoices):
+    JSONL = "jsonl", "JSON lines"
+    CSV = "csv", "CSV"
+    PARQUET = "parquet", "Parquet"
+
+
+SUFFIXES = {
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".csv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
+}
+
+
+# Makes of an event what is to be written; raises InvalidEvent.
+Stored = Callable[[Fields], StoredRow]
+
+
+class Unusable(Exception):
+    """The file as a whole can't be read, or not on from here; the message names it."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row that is no event."""
+
+    line: int
+    problem: InvalidEvent
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """The next rows of a file. `lines` has the line of each row; `mark` is where the block ends."""
+
+    rows: list[StoredRow]
+    lines: list[int]
+    refused: list[Refused]
+    mark: Mark
+
+
+class EventFile(Protocol):
+    """One input. `fraction` is how much of it was read, where that can be known."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def format(self) -> FileFormat: ...
+
+    @property
+    def fraction(self) -> float | None: ...
+
+    def check(self) -> None:
+        """Raises Unusable where the file can't be read at all."""
+
+    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+        """The rows behind the mark. Raises Unusable, also where what is before the mark has changed."""
+
+
+def event_file(name: str, file_format: FileFormat | None = None) -> EventFile:
+    """The file of that name (`-`: standard input). The format comes from the name where it is not given."""
+    chosen = file_format or _format_of(name)
+    if chosen is None:
+        raise Unusable(f"{name}: its name does not tell the format; say --format {'|'.join(FileFormat.values)}")
+    if chosen == FileFormat.PARQUET:
+        return ParquetFile(name)
+    return TextFile(name, chosen)
+
+
+def _format_of(name: str) -> FileFormat | None:
+    if name == STDIN:
+        return FileFormat.JSONL
+    plain = name.lower().removesuffix(".gz")
+    return next((known for suffix, known in SUFFIXES.items() if plain.endswith(suffix)), None)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turns what may happen while a file is read into Unusable."""
+    try:
+        yield
+    except EOFError as error:
+        raise Unusable(f"{name}: the gzip file ends in the middle") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise Unusable(f"{name}: the gzip file is damaged ({error})") from error
+    except OSError as error:
+        raise Unusable(f"{name}: can't be read ({error.strerror or error})") from error
+
+
+def _changed(name: str, after: Mark) -> Unusable:
+    return Unusable(
+        f"{name}: its first {after.lines:,} lines are not those that were taken in before. Run it without --resume:"
+        " what is on record already is known by its id."
+    )
+
+
+@dataclass
+class TextFile:
+    """JSON lines or CSV: one row a line, in UTF-8."""
+
+    name: str
+    format: FileFormat
+    _raw: BinaryIO | None = field(default=None, repr=False)
+    _size: int = 0
+
+    @property
+    def fraction(self) -> float | None:
+        return min(1.0, self._raw.tell() / self._size) if self._raw and self._size else None
+
+    def check(self) -> None:
+        # What comes through a pipe comes once.
+        if self.name == STDIN or (Path(self.name).exists() and not Path(self.name).is_file()):
+            return
+        with _reading(self.name), self._open() as stream:
+            self._reader(Lines(stream).head())
+
+    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+        with _reading(self.name), self._open() as stream:
+            lines = Lines(stream)
+            head = lines.head()
+            read = self._reader(head)
+            if after.offset:
+                # It must be there still, byte for byte: else a line is not the row that it was.
+                lines.skip(after.offset)
+                if lines.mark != after:
+                    raise _changed(self.name, after)
+            elif self.format == FileFormat.CSV:
+                lines.skip(head.find(b"\n") + 1 or len(head))
+                if not lines.head().strip():
+                    raise Unusable(f"{self.name}: has a header and no rows")
+            elif head.startswith(BYTE_ORDER_MARK):
+                lines.skip(len(BYTE_ORDER_MARK))
+            for piece in lines.pieces():
+                yield _block(piece, read, stored)
+
+    def _reader(self, head: bytes) -> Callable[[bytes], Fields]:
+        """How to read a line, found out from the beginning of the file."""
+        if reason := _other_kind(head):
+            raise Unusable(f"{self.name}: {reason}")
+        if self.format == FileFormat.JSONL:
+            return from_json
+        first = head.removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0]
+        try:
+            header = [name.strip() for name in csv_cells(first)]
+        except InvalidEvent as error:
+            raise Unusable(f"{self.name}: the header can't be read: {error}") from error
+        if reason := unusable(header):
+            raise Unusable(f"{self.name}: {reason}")
+        return csv_reader(header)
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        if self.name == STDIN:
+            yield self._plain(sys.stdin.buffer)
+            return
+        path = Path(self.name)
+        if path.is_dir():
+            raise Unusable(f"{self.name}: is a folder; name the files in it")
+        with path.open("rb") as raw:
+            self._raw, self._size = cast("BinaryIO", raw), path.stat().st_size
+            try:
+                yield self._plain(raw)
+            finally:
+                self._raw = None
+
+    @staticmethod
+    def _plain(raw: IO[bytes]) -> IO[bytes]:
+        # By what is in it: names of compressed files vary. Looking takes nothing out of the buffer.
+        if cast("Peekable", raw).peek(2)[:2] == GZIP:
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        return raw
+
+
+class Peekable(Protocol):
+    def peek(self, size: int, /) -> bytes: ...
+
+
+def _other_kind(head: bytes) -> str:
+    """Why this beginning is not one of a text file with rows in it, or the empty string."""
+    if not head.removeprefix(BYTE_ORDER_MARK).strip():
+        return "is empty"
+    if head.startswith(PARQUET):
+        return "is a Parquet file; say --format parquet"
+    if head[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "is text in UTF-16; UTF-8 is needed"
+    return "is not text: it holds NUL bytes" if b"\0" in head else ""
+
+
+def _block(piece: Piece, read: Callable[[bytes], Fields], stored: Stored) -> Block:
+    rows: list[StoredRow] = []
+    lines: list[int] = []
+    refused: list[Refused] = []
+    if piece.length:
+        problem = InvalidEvent("row", f"{piece.length:,} bytes", f"is longer than {LONGEST_LINE:,} bytes")
+        refused.append(Refused(piece.first, problem, piece.data[:EXCERPT].decode(errors="backslashreplace")))
+        return Block(rows, lines, refused, piece.after)
+    for number, line in enumerate(piece.data.split(b"\n"), start=piece.first):
+        try:
+            rows.append(stored(read(line)))
+            lines.append(number)
+        except InvalidEvent as error:
+            # Blank lines are none of anybody's rows; nearly all lines are not, so this is asked last.
+            if line and not line.isspace():
+                refused.append(Refused(number, error, line.decode(errors="backslashreplace")))
+    # A last line that is cut off may be whole the next time.
+    return Block(rows, lines, refused, piece.before if piece.open_end and refused else piece.after)
+
+
+@dataclass
+class ParquetFile:
+    """A table of events, read a thousand rows at a time. Its lines are its rows, from 1."""
+
+    name: str
+    format: FileFormat = FileFormat.PARQUET
+    _rows: int = 0
+
+    @property
+    def fraction(self) -> float | None:
+        # The number of rows stands at the end of the file, where the reader does not show it.
+        return None
+
+    def check(self) -> None:
+        with _reading(self.name):
+            self._table()
+
+    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+        with _reading(self.name):
+            table = self._table()
+            columns = table.schema.names
+            digest, size = self._digest()
+            if after.offset and (size, digest) != (after.offset, after.digest):
+                raise _changed(self.name, after)
+            done = 0
+            for batch in self._batches(table):
+                first, done = done + 1, done + batch.num_rows
+                if done > after.lines:
+                    values = [batch.column(place).to_pylist() for place in range(len(columns))]
+                    cells = list(zip(*values, strict=True))
+                    skipped = max(0, after.lines - first + 1)
+                    yield _table_block(columns, cells[skipped:], first + skipped, Mark(done, size, digest), stored)
+            if not done:
+                raise Unusable(f"{self.name}: is empty")
+
+    def _table(self) -> arro3.core.RecordBatchReader:
+        path = Path(self.name)
+        if self.name == STDIN:
+            raise Unusable("-: Parquet is read from its end; it can't come from standard input")
+        if path.is_dir():
+            raise Unusable(f"{self.name}: is a folder; name the files in it")
+        _refuse_incomplete(path)
+        with _damage_refused(self.name):
+            table = arro3.io.read_parquet(path)
+        if reason := unusable(table.schema.names):
+            raise Unusable(f"{self.name}: {reason}")
+        return table
+
+    def _batches(self, table: arro3.core.RecordBatchReader) -> Iterator[arro3.core.RecordBatch]:
+        batches = iter(table)
+        while True:
+            with _damage_refused(self.name):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _digest(self) -> tuple[str, int]:
+        with Path(self.name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def _refuse_incomplete(path: Path) -> None:
+    """Here, because the package ends with a stack trace on standard error where the end of the file is missing."""
+    with path.open("rb") as file:
+        head = file.read(len(PARQUET))
+        file.seek(0, SEEK_END)
+        if head != PARQUET:
+            raise Unusable(f"{path}: is {'not a Parquet file' if file.tell() else 'empty'}")
+        file.seek(-len(PARQUET), SEEK_END)
+        if file.read() != PARQUET:
+            raise Unusable(f"{path}: the Parquet file ends in the middle")
+
+
+@contextmanager
+def _damage_refused(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, OSError, Unusable):
+        raise
+    except BaseException as error:
+        # The package raises plain Exception, and where its Rust code panics something that is none.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise Unusable(f"{name}: the Parquet file is damaged ({reason})") from error
+
+
+def _table_block(columns: list[str], cells: list[tuple[object, ...]], first: int, mark: Mark, stored: Stored) -> Block:
+    rows: list[StoredRow] = []
+    lines: list[int] = []
+    refused: list[Refused] = []
+    for number, values in enumerate(cells, start=first):
+        named = dict(zip(columns, values, strict=True))
+        try:
+            rows.append(stored(from_values(named)))
+            lines.append(number)
+        except InvalidEvent as error:
+            text = ", ".join(f"{name}={value}" for name, value in named.items())
+            refused.append(Refused(number, error, text))
+    return Block(rows, lines, refused, mark)

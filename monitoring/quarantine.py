@@ -1,0 +1,64 @@
+"""The file of rows that are no events: what they were, where they came from and why they were refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from monitoring.event_files import Refused
+
+
+class Quarantine:
+    """JSON lines at `path`, added to and never rewritten. The file is made when the first row comes."""
+
+    def __init__(self, path: Path, *, source: str) -> None:
+        self.path = path
+        self._source = source
+        self._noted: set[int] = set()
+
+    def go_on(self, size: int) -> None:
+        """What a run that was killed has added behind `size` bytes was not counted, and is not to be added again."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(size)
+            for line in file:
+                self._noted.update(_line_of(line, self._source))
+
+    def add(self, rows: Iterable[Refused]) -> int:
+        """On the disk when this returns; the size of the file then."""
+        records = [self._record(row) for row in rows if row.line not in self._noted]
+        if not records:
+            return self.size
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # In one piece: another run may add to the same file.
+        with self.path.open("ab", buffering=0) as file:
+            file.write(b"".join(records))
+            os.fsync(file.fileno())
+        return self.size
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def _record(self, row: Refused) -> bytes:
+        record = {
+            "file": self._source,
+            "line": row.line,
+            "field": row.problem.field,
+            "value": row.problem.value,
+            "reason": row.problem.rule,
+            "row": row.text,
+        }
+        return json.dumps(record).encode() + b"\n"
+
+
+def _line_of(text: bytes, source: str) -> Iterable[int]:
+    try:
+        record = json.loads(text)
+        return [record["line"]] if record["file"] == source else []
+    except (ValueError, TypeError, KeyError):
+        # The disk was full in the middle of it, or somebody else writes here too.
+        return []

@@ -1,0 +1,178 @@
+"""A line of a file is taken and refused exactly as a caller's Event is, whichever way it is read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from emo_site.db.uuid7 import uuid7
+from monitoring import event_copy
+from monitoring.choices import EventLevel, EventType
+from monitoring.event import Event, Fields, InvalidEvent, Row, row_of
+from monitoring.event_fields import _from_raw, csv_reader, from_json, from_values
+
+LINE = '{"symbol":"SPY","event_type":"trade","timestamp":"2025-11-03T15:00:00Z"%s}'
+ZONES = [None, UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-5))]
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["SPY", "", "S" * 33, "s" * 65])
+FIGURES = (
+    st.none()
+    | st.decimals("-99999999999.9999999", "99999999999.9999999", allow_nan=False, places=7)
+    | st.sampled_from(
+        [*map(Decimal, ("NaN", "sNaN", "-Infinity", "1e11", "-0", "-0.0000001", "1e-30", "1E+5", "0.0000005"))]
+    )
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+VALUES = st.fixed_dictionaries(
+    {
+        "symbol": TEXTS,
+        "event_type": st.sampled_from([*EventType.values, "rumour", ""]),
+        "timestamp": st.datetimes(datetime(1970, 12, 30), datetime(2200, 1, 1), timezones=st.sampled_from(ZONES)),  # noqa: DTZ001
+    },
+    optional={
+        "price": FIGURES,
+        "volume": FIGURES,
+        "source": TEXTS,
+        "level": st.sampled_from([*EventLevel.values, "fatal"]),
+        "metadata": st.dictionaries(TEXTS, JSON, max_size=3),
+        "id": st.integers(0, 2**62 - 1),
+    },
+)
+
+
+def with_id(values: dict[str, Any]) -> dict[str, Any]:
+    """A number becomes an id: an even one fits the time."""
+    if "id" not in values:
+        return values
+    number, at = values["id"], values["timestamp"]
+    fits = number % 2 == 0 and at.tzinfo is not None
+    return {**values, "id": uuid7(at, tail=number) if fits else UUID(int=number)}
+
+
+def said(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal | UUID) else value
+
+
+def outcome(make: Any) -> Row | None:
+    try:
+        return row_of(make())
+    except InvalidEvent:
+        return None
+
+
+@settings(deadline=None)
+@given(VALUES.map(with_id))
+@example(
+    {"symbol": "SPY", "event_type": "trade", "timestamp": datetime(2025, 1, 1, tzinfo=UTC), "price": Decimal("sNaN")}
+)
+@example(
+    {"symbol": "SPY", "event_type": "trade", "timestamp": datetime(2025, 1, 1, tzinfo=UTC), "metadata": {"a": "\0"}}
+)
+def test_line_of_json_is_taken_and_refused_as_an_event_is(values: dict[str, Any]) -> None:
+    wanted = outcome(lambda: Event(**values))
+    line = json.dumps({name: said(value) for name, value in values.items()}).encode()
+    assert outcome(lambda: from_json(line)) == wanted
+    # The slow way, which finds the field that is wrong.
+    assert outcome(lambda: _from_raw(line)) == wanted
+    # As Parquet holds them.
+    assert outcome(lambda: from_values(values)) == wanted
+
+
+def said_of(make: Any) -> tuple[bytes, str]:
+    """The id, or why there is none."""
+    try:
+        return make()[0], ""
+    except InvalidEvent as error:
+        return b"", str(error)
+
+
+@settings(deadline=None)
+@given(VALUES.map(with_id))
+def test_row_for_copy_is_the_row_that_is_stored_elsewhere(values: dict[str, Any]) -> None:
+    fields = Fields(**values)
+    assert said_of(lambda: event_copy.packed(fields)) == said_of(lambda: row_of(fields))
+
+
+@settings(deadline=None)
+@given(VALUES.map(with_id))
+def test_line_of_csv_is_taken_and_refused_as_an_event_is(values: dict[str, Any]) -> None:
+    wanted = outcome(lambda: Event(**values))
+    # An empty cell is a field that is not there.
+    present = {name: value for name, value in values.items() if value is not None and (value != "" or name == "symbol")}
+    if "event_type" not in present:
+        wanted = None
+    cells = [json.dumps(value) if name == "metadata" else said(value) for name, value in present.items()]
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    line = out.getvalue().encode()
+    if b"\n" in line.removesuffix(b"\r\n"):
+        # One row is one line.
+        return
+    assert outcome(lambda: csv_reader(list(present))(line)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (LINE % ',"price":"cheap"', 'price="cheap": must be a number'),
+        (LINE % ',"price":true', "price=true: must be a number"),
+        (LINE % ',"price":NaN', None),
+        (LINE % ',"volume":-1', "volume=-1: must not be negative"),
+        (LINE % ',"metadata":[1]', "metadata=[1]: must be a JSON object"),
+        (LINE % ',"source":7', "source=7: must be a text"),
+        (LINE % ',"id":"7"', 'id="7": must be a UUID'),
+        (LINE % ',"level":"fatal"', 'level="fatal": must be one of info, warning, error'),
+        (LINE % ',"prise":1', "prise=1: is not a field; known are symbol, event_type, timestamp, price, volume, source, level, metadata, id"),  # noqa: E501
+        ('{"symbol":"SPY","event_type":"trade"}', "timestamp=(nothing): is required"),
+        ('{"symbol":"SPY","event_type":"trade","timestamp":1762182000}', "timestamp=1762182000: must be a date and time with its zone, as in 2025-11-03T15:00:00.123456Z"),  # noqa: E501
+        ("[1]", "row=[1]: is not a JSON object"),
+        ("{", "row={: is not JSON: Input data was truncated"),
+        (b'{"symbol":"\xe9"}', 'symbol="\\xe9": is not UTF-8'),
+        ('{"metadata":%s}' % ("[" * 100_000), None),
+        (LINE % ',"metadata":{"a":1e999}', 'metadata={"a":1e999}: must be a JSON object'),
+    ],
+)  # fmt: skip
+def test_line_that_is_no_event_is_refused_by_field(line: str | bytes, message: str | None) -> None:
+    with pytest.raises(InvalidEvent) as error:
+        row_of(from_json(line if isinstance(line, bytes) else line.encode()))
+    if message is not None:
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"SPY,trade", "row=SPY,trade: has 2 cells, the header has 3"),
+        (b'SPY,"trade,2025', None),
+        (b"SPY,,2025-11-03T15:00:00Z", "event_type=(nothing): is required"),
+        (b"SPY,trade,yesterday", "timestamp='yesterday': must be a date and time with its zone, as in 2025-11-03T15:00:00.123456Z"),  # noqa: E501
+        (b"\xff,trade,2025-11-03T15:00:00Z", None),
+    ],
+)  # fmt: skip
+def test_line_of_csv_that_is_no_event_is_refused_by_field(line: bytes, message: str | None) -> None:
+    with pytest.raises(InvalidEvent) as error:
+        row_of(csv_reader(["symbol", "event_type", "timestamp"])(line))
+    if message is not None:
+        assert str(error.value) == message
+
+
+def test_number_of_json_keeps_all_its_digits() -> None:
+    line = (LINE % ',"price":99999999999.9999985').encode()
+    assert row_of(from_json(line)).price == "99999999999.999998"
+    # A float would not have.
+    assert msgspec.json.decode(line)["price"] == 100000000000.0
