@@ -11,15 +11,13 @@ from django.http import HttpRequest
 
 from emo_site import display
 from emo_site.db.uuid7 import time_of
+from emo_site.keyset_admin import KeysetAdmin
 from emo_site.record_admin import RecordAdmin, period_filter, values_filter
-from monitoring.models import MarketEvent, SystemHealth
+from monitoring.models import MarketEvent, RetentionRun, SystemHealth
 
 
-class TimeSeriesAdmin(RecordAdmin):
+class TimeSeriesAdmin(KeysetAdmin):
     """Newest first, along the index."""
-
-    ordering = ("-timestamp", "-id")
-    list_per_page = 100
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
         """Looks in the one chunk that holds the id's time: the id alone would be looked up in every chunk."""
@@ -63,3 +61,24 @@ class SystemHealthAdmin(TimeSeriesAdmin):
     @admin.display(description="took")
     def took(self, record: SystemHealth) -> str:
         return "" if record.response_ms is None else f"{record.response_ms:.1f} ms"
+
+
+@admin.register(RetentionRun)
+class RetentionRunAdmin(RecordAdmin):
+    list_display = ("started", "table_name", "before", "way", "rows", "chunks", "outcome")
+    list_filter = (values_filter("table_name", "table"),)
+    ordering = ("-started_at", "-id")
+
+    @admin.display(description="started")
+    def started(self, run: RetentionRun) -> str:
+        return display.moment(run.started_at)
+
+    @admin.display(description="let go what was before")
+    def before(self, run: RetentionRun) -> str:
+        return display.moment(run.cutoff)
+
+    @admin.display(description="outcome")
+    def outcome(self, run: RetentionRun) -> str:
+        if run.failure:
+            return run.failure
+        return "done" if run.finished_at else "running, or cut off"

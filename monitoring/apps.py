@@ -3,3 +3,11 @@ from django.apps import AppConfig
 
 class MonitoringConfig(AppConfig):
     name = "monitoring"
+    # What the desk does with its tables; emo_site/db/roles.py grants its role no more. Rows leave by retention, which
+    # runs as the owner; events are updated by ingest_events --on-conflict update.
+    app_privileges = {
+        "MarketEvent": ("SELECT", "INSERT", "UPDATE"),
+        "SystemHealth": ("SELECT", "INSERT"),
+        "IngestCheckpoint": ("SELECT", "INSERT", "UPDATE"),
+        "RetentionRun": ("SELECT",),
+    }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db import models
+from django.db import connections, models
 
+from monitoring import bars, prices
+from monitoring.bars import Bar
 from monitoring.choices import PRICE_TYPES, EventType
+from monitoring.prices import LatestPrice
 
 if TYPE_CHECKING:
     from monitoring.models import MarketEvent, SystemHealth  # noqa: F401  # named in texts below
@@ -18,6 +22,29 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         """The last event at or before `at` whose price is one the symbol could be traded at."""
         return self.filter(event_type__in=PRICE_TYPES, price__gt=0)._latest(symbol, at)
 
+    def latest_prices(self, symbols: Iterable[str], *, at: datetime) -> dict[str, LatestPrice]:
+        """`latest_price` of many symbols at once; a symbol that has none is left out.
+
+        Asks all events: on a filtered queryset it raises TypeError instead of forgetting the filter.
+        """
+        _require_zone("at", at)
+        self._require_all("latest_prices")
+        return prices.latest(connections[self.db], symbols, at)
+
+    def ohlcv(self, symbol: str, start: datetime, end: datetime, bucket: timedelta) -> list[Bar]:
+        """Open, high, low, close, volume and number of trades of each bucket of [start, end), oldest first.
+
+        Only events of type trade with a price above 0 count: quotes and other programs' bars are no trades. Buckets
+        are counted from Monday 2000-01-03 00:00 UTC, so the first and the last one hold a part of their trades where
+        start or end lies inside them. A bucket without trades has no bar. `bucket` is whole seconds, from one second
+        to 366 days: else InvalidBucket. Prices and volumes are exact; SQLite keeps 15 digits of each. Asks all events,
+        as latest_prices() does.
+        """
+        _require_zone("start", start)
+        _require_zone("end", end)
+        self._require_all("ohlcv")
+        return bars.of_trades(connections[self.db], symbol, start, end, bucket)
+
     def latest_of(self, event_type: EventType, symbol: str, *, at: datetime) -> MarketEvent | None:
         """The last event of one type for the symbol at or before `at`."""
         return self.filter(event_type=event_type)._latest(symbol, at)
@@ -25,10 +52,27 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
     def newest(self) -> MarketEvent | None:
         return self.order_by("-timestamp", "-id").first()
 
+    def _require_all(self, name: str) -> None:
+        if self.query.where or self.query.is_sliced or self.query.distinct or self.query.combinator:
+            raise TypeError(f"{name}() asks all events: it can't be asked of a filtered queryset")
+
+    def newest_of(self, symbol: str, at: datetime) -> MarketEventQuerySet:
+        """Those of the symbol's events that share its last time at or before `at`, by id, newest first."""
+        # The time first, then the row: ordered by time and id at once, TimescaleDB walks the index of times through
+        # every other symbol's events.
+        events = self.filter(symbol=symbol, timestamp__lte=at)
+        times = events.order_by("-timestamp").values("timestamp")[:1]
+        return events.filter(timestamp=models.Subquery(times)).order_by("-id")
+
     def _latest(self, symbol: str, at: datetime) -> MarketEvent | None:
-        return self.filter(symbol=symbol, timestamp__lte=at).order_by("-timestamp", "-id").first()
+        return self.newest_of(symbol, at).first()
 
 
 class SystemHealthQuerySet(models.QuerySet["SystemHealth"]):
     def since(self, start: datetime) -> SystemHealthQuerySet:
         return self.filter(timestamp__gte=start).order_by("timestamp", "id")
+
+
+def _require_zone(name: str, moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise ValueError(f"{name}={moment!r}: needs a time zone")

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections, transaction
 
-from emo_site.db.routers import database_of
+from emo_site.db.aliases import database_of
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected, make_hypertable
 from monitoring.models import MarketEvent, SystemHealth

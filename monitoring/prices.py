@@ -1,0 +1,83 @@
+"""The latest price of each of many symbols."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from monitoring.choices import PRICE_TYPES
+
+STEP = Decimal("1e-6")
+
+
+class LatestPrice(NamedTuple):
+    """What a symbol could last be traded at, and since when (aware, UTC)."""
+
+    price: Decimal
+    at: datetime
+
+
+_TRADABLE = f"event_type IN ({', '.join(repr(str(each)) for each in sorted(PRICE_TYPES))}) AND price > 0"
+
+# One short walk down the index of symbol and time for each symbol. Rows of the same time all come: ordered by id too,
+# TimescaleDB would walk the index of times through every other symbol instead.
+LATEST_POSTGRESQL = f"""
+SELECT wanted.symbol, found.price, found.timestamp, found.id FROM unnest(%s::text[]) AS wanted(symbol)
+CROSS JOIN LATERAL (
+    SELECT price, timestamp, id FROM market_events
+    WHERE symbol = wanted.symbol AND {_TRADABLE} AND timestamp <= %s
+    ORDER BY timestamp DESC FETCH FIRST 1 ROW WITH TIES
+) AS found
+"""  # noqa: S608  # words of our own
+
+# SQLite has no LATERAL: the subquery gives the row's key. The time as text: a column of type datetime would go through
+# Django's slow parser.
+LATEST_SQLITE = f"""
+WITH wanted(symbol) AS (SELECT value FROM json_each(%s))
+SELECT wanted.symbol, found.price, '' || found.timestamp FROM wanted JOIN market_events AS found ON found.rowid = (
+    SELECT rowid FROM market_events
+    WHERE symbol = wanted.symbol AND {_TRADABLE} AND timestamp <= %s
+    ORDER BY timestamp DESC, id DESC LIMIT 1)
+"""  # noqa: S608
+
+
+def latest(connection: BaseDatabaseWrapper, symbols: Iterable[str], at: datetime) -> dict[str, LatestPrice]:
+    """Symbol -> its latest price at or before `at` (aware), by (timestamp, id); symbols without one are left out."""
+    wanted = sorted(set(symbols))
+    if connection.vendor == "postgresql":
+        return _newest(rows(connection, LATEST_POSTGRESQL, [wanted, at]))
+    moment = connection.ops.adapt_datetimefield_value(at)
+    found = rows(connection, LATEST_SQLITE, [json.dumps(wanted), moment])
+    return {symbol: LatestPrice(decimal(price), _moment(moment)) for symbol, price, moment in found}
+
+
+def rows(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[Any]:
+    """What the statement answers, as the driver gives it."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
+def _newest(found_rows: list[Any]) -> dict[str, LatestPrice]:
+    found: dict[str, LatestPrice] = {}
+    ids: dict[str, Any] = {}
+    for symbol, price, moment, identifier in found_rows:
+        if symbol not in ids or identifier > ids[symbol]:
+            ids[symbol] = identifier
+            found[symbol] = LatestPrice(price, moment)
+    return found
+
+
+def decimal(stored: float) -> Decimal:
+    """A figure as SQLite stores it, read as Django reads it."""
+    # Fifteen digits are what a float keeps.
+    return Decimal(f"{stored:.15g}").quantize(STEP)
+
+
+def _moment(stored: str) -> datetime:
+    return datetime.fromisoformat(f"{stored}Z")
