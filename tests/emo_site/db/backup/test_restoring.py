@@ -1,0 +1,338 @@
+"""A copy beside the live database, and the swap: all of it or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from emo_site.db.backup import postgresql, restoring, server, session, sqlite
+from emo_site.db.backup.errors import CouldNot, NotProven
+from emo_site.db.backup.manifest import DatabaseFacts, Manifest
+from emo_site.db.backup.restoring import Place
+from tests.desk import postgresql_programs
+
+NOW = datetime(2025, 11, 3, 15, 30, tzinfo=UTC)
+FACTS = DatabaseFacts(
+    alias="default",
+    engine="sqlite",
+    server_version="3.40.1",
+    server_major=3,
+    migrations=(),
+    tables={},
+    structure=(),
+    sequences={},
+)
+MANIFEST = Manifest(made_at=NOW, environment="prod", desk_version="9.9", databases=(FACTS,))
+
+
+# ---- what may be restored -------------------------------------------------------------------------------------------
+
+
+def refuse(manifest: Manifest, environment: str = "prod", **changes: Any) -> None:
+    restoring.refuse_strangers(manifest, environment=environment, **{"allowed": "", "newer_allowed": False, **changes})
+
+
+def test_backup_of_this_environment_and_schema_is_taken() -> None:
+    refuse(replace(MANIFEST, databases=(replace(FACTS, migrations=("orders.0001_initial",)),)))
+
+
+def test_backup_of_another_environment_is_refused_unless_allowed_by_name() -> None:
+    with pytest.raises(CouldNot, match=r"the backup is of prod, this desk is dev: .* add --allow-environment prod"):
+        refuse(MANIFEST, "dev")
+    with pytest.raises(CouldNot, match="the backup is of prod"):
+        refuse(MANIFEST, "dev", allowed="staging")
+    refuse(MANIFEST, "dev", allowed="prod")
+
+
+def test_backup_of_a_newer_schema_is_refused_unless_allowed() -> None:
+    newer = replace(MANIFEST, databases=(replace(FACTS, migrations=("orders.0001_initial", "orders.9999_later")),))
+    with pytest.raises(CouldNot) as error:
+        refuse(newer)
+    assert "from a newer desk (9.9), with migrations that this one does not have: orders.9999_later." in str(
+        error.value
+    )
+    refuse(newer, newer_allowed=True)
+
+
+def test_older_schema_says_what_has_to_be_migrated() -> None:
+    older = replace(FACTS, migrations=("orders.0001_initial",))
+    missing = restoring.migrations_to_run(older)
+    assert "orders.0002_order_events_append_only" in missing
+    assert "orders.0001_initial" not in missing
+
+
+def test_archive_and_desk_must_hold_the_same_databases() -> None:
+    two = {"default": {"ENGINE": "x.sqlite3", "NAME": "a"}, "timeseries": {"ENGINE": "x.sqlite3", "NAME": "b"}}
+    with pytest.raises(CouldNot, match="the archive holds default; this desk has default, timeseries"):
+        restoring.places(MANIFEST, two, programs_in="", keep_owners=True, now=NOW)
+    with pytest.raises(CouldNot, match="--database=timeseries: the archive holds default"):
+        MANIFEST.only("timeseries")
+
+
+def test_archive_goes_back_to_the_engine_that_it_is_from() -> None:
+    with pytest.raises(CouldNot, match="default: the backup is of sqlite, this desk's database is postgresql"):
+        restoring.places(
+            MANIFEST, {"default": {"ENGINE": "emo", "NAME": "a"}}, programs_in="", keep_owners=True, now=NOW
+        )
+
+
+# ---- SQLite ---------------------------------------------------------------------------------------------------------
+
+
+def table(path: Path, word: str) -> Path:
+    with contextlib.closing(sqlite3.connect(path)) as made, made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE words (word TEXT)")
+        made.execute("INSERT INTO words VALUES (?)", [word])
+    return path
+
+
+def word_in(path: Path) -> str:
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        return str(opened.execute("SELECT word FROM words").fetchone()[0])
+
+
+def file_place(folder: Path, name: str = "desk") -> Place:
+    copy = sqlite.Copy("default", str(table(folder / f"{name}.copy", "new")))
+    return Place(copy=copy, live=str(table(folder / name, "old")), kept=str(folder / f"{name}.kept"))
+
+
+def test_file_takes_the_place_of_the_live_one(tmp_path: Path) -> None:
+    restoring._swap_all([file_place(tmp_path)])
+    assert (word_in(tmp_path / "desk"), word_in(tmp_path / "desk.kept")) == ("new", "old")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["desk", "desk.kept"]
+
+
+def test_file_in_use_is_not_swapped(tmp_path: Path) -> None:
+    place = file_place(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "desk")) as user:
+        user.execute("SELECT * FROM words").fetchall()
+        with pytest.raises(CouldNot, match=r"is in use .*: stop the desk and run the command again"):
+            restoring._swap_all([place])
+    assert word_in(tmp_path / "desk") == "old"
+
+
+def test_second_swap_that_fails_undoes_the_first(tmp_path: Path) -> None:
+    first, second = file_place(tmp_path, "first"), file_place(tmp_path, "second")
+    Path(second.kept).write_text("in the way")
+    with pytest.raises(CouldNot, match=r"the swap failed, .*second is as it was \(File exists\)"):
+        restoring._swap_all([first, second])
+    assert [word_in(tmp_path / name) for name in ("first", "first.copy", "second", "second.copy")] == [
+        *("old", "new", "old", "new")
+    ]
+
+
+def test_nothing_is_restored_over_a_file_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("mine")
+    with pytest.raises(CouldNot, match="copy exists already; nothing is restored over it"):
+        sqlite.Copy("default", str(tmp_path / "copy")).create(FACTS)
+    assert (tmp_path / "copy").read_text() == "mine"
+
+
+def test_dump_that_is_no_gzip_is_not_proven(tmp_path: Path) -> None:
+    copy = sqlite.Copy("default", str(tmp_path / "copy"))
+    copy.create(FACTS)
+    with pytest.raises(NotProven, match="the dump can't be unpacked"):
+        copy.fill(FACTS, iter([b"hello"]))
+
+
+# ---- PostgreSQL -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admin(db: None) -> Iterator[psycopg.Connection[Any]]:
+    place = connection.settings_dict
+    with psycopg.connect(
+        host=place["HOST"],
+        port=place["PORT"],
+        user=place["USER"],
+        password=place["PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def names(admin: psycopg.Connection[Any]) -> Iterator[str]:
+    """A prefix; every database whose name begins with it is removed afterwards."""
+    prefix = f"swap_{uuid.uuid4().hex[:8]}"
+    yield prefix
+    for (name,) in admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix]).fetchall():
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def opened(name: str) -> psycopg.Connection[Any]:
+    place = connection.settings_dict
+    return psycopg.connect(
+        host=place["HOST"], port=place["PORT"], user=place["USER"], password=place["PASSWORD"], dbname=name
+    )
+
+
+def words(admin: psycopg.Connection[Any], name: str, word: str) -> None:
+    admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    with opened(name) as inside:
+        inside.execute("CREATE TABLE words AS SELECT %s::text AS word", [word])
+
+
+def said_by(name: str) -> str:
+    with opened(name) as inside:
+        row = inside.execute("SELECT word FROM words").fetchone()
+        assert row is not None
+        return str(row[0])
+
+
+def copy_named(name: str, **changes: Any) -> postgresql.Copy:
+    return postgresql.Copy("default", dict(connection.settings_dict), name, str(postgresql_programs()), **changes)
+
+
+def server_place(admin: psycopg.Connection[Any], prefix: str) -> Place:
+    words(admin, f"{prefix}_live", "old")
+    words(admin, f"{prefix}_copy", "new")
+    return Place(copy=copy_named(f"{prefix}_copy"), live=f"{prefix}_live", kept=f"{prefix}_kept")
+
+
+@pytest.mark.postgresql
+def test_database_takes_the_place_of_the_live_one_and_ends_its_connections(
+    admin: psycopg.Connection[Any], names: str
+) -> None:
+    place = server_place(admin, names)
+    with opened(place.live) as user:
+        restoring._swap_all([place])
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            user.execute("SELECT 1")
+    assert (said_by(place.live), said_by(place.kept)) == ("new", "old")
+
+
+@pytest.mark.postgresql
+def test_swap_wins_against_those_who_keep_coming_back(admin: psycopg.Connection[Any], names: str) -> None:
+    place = server_place(admin, names)
+    ended = threading.Event()
+
+    def keeps_coming() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(psycopg.OperationalError), opened(place.live) as user:
+                while not ended.is_set():
+                    user.execute("SELECT 1")
+
+    users = [threading.Thread(target=keeps_coming) for _ in range(3)]
+    for user in users:
+        user.start()
+    try:
+        restoring._swap_all([place])
+    finally:
+        ended.set()
+        for user in users:
+            user.join()
+    assert (said_by(place.live), said_by(place.kept)) == ("new", "old")
+
+
+@pytest.mark.postgresql
+def test_swap_that_fails_half_way_leaves_every_name_as_it_was(admin: psycopg.Connection[Any], names: str) -> None:
+    place = server_place(admin, names)
+    admin.execute(f'DROP DATABASE "{place.copy.name}"')
+    with pytest.raises(CouldNot, match=r"the swap failed, every name is as it was .* does not exist"):
+        restoring._swap_all([place])
+    assert said_by(place.live) == "old"
+
+
+@pytest.mark.postgresql
+def test_second_database_that_is_not_swapped_undoes_the_first(admin: psycopg.Connection[Any], names: str) -> None:
+    first, second = server_place(admin, f"{names}_a"), server_place(admin, f"{names}_b")
+    words(admin, second.kept, "in the way")
+    with pytest.raises(CouldNot, match=r"the swap failed, every name is as it was .* already exists"):
+        restoring._swap_all([first, second])
+    found = [said_by(name) for place in (first, second) for name in (place.live, place.copy.name)]
+    assert found == ["old", "new", "old", "new"]
+    assert said_by(second.kept) == "in the way"
+
+
+@pytest.mark.postgresql
+def test_nothing_is_restored_over_a_database_that_exists(admin: psycopg.Connection[Any], names: str) -> None:
+    words(admin, f"{names}_copy", "mine")
+    with pytest.raises(CouldNot, match="exists already; nothing is restored over it"):
+        copy_named(f"{names}_copy").create(FACTS)
+    assert said_by(f"{names}_copy") == "mine"
+
+
+@pytest.mark.postgresql
+def test_name_that_the_server_would_cut_is_refused(db: None) -> None:
+    with pytest.raises(CouldNot, match="a database's name has at most 63 bytes"):
+        copy_named("x" * 64).create(FACTS)
+
+
+@pytest.mark.postgresql
+def test_copy_takes_over_locale_owner_grants_and_settings(admin: psycopg.Connection[Any], names: str) -> None:
+    role, live = f"{names}_role", f"{names}_live"
+    admin.execute(f'CREATE ROLE "{role}"')
+    admin.execute(f'CREATE DATABASE "{live}" OWNER "{role}" TEMPLATE template0 LOCALE_PROVIDER libc LOCALE \'POSIX\'')
+    try:
+        admin.execute(f'REVOKE ALL ON DATABASE "{live}" FROM PUBLIC')
+        admin.execute(f'GRANT CONNECT ON DATABASE "{live}" TO pg_monitor WITH GRANT OPTION')
+        admin.execute(f'ALTER DATABASE "{live}" SET search_path TO one, "Two\'s"')
+        admin.execute(f'ALTER ROLE "{role}" IN DATABASE "{live}" SET statement_timeout = \'7s\'')
+        copy = copy_named(f"{names}_copy", like=live)
+        copy.create(FACTS)
+        with copy._maintenance() as maintenance:
+            for statement in server.inherited(maintenance, copy.name, like=live):
+                server.execute(maintenance, statement)
+            ours, theirs = server.described(maintenance, copy.name), server.described(maintenance, live)
+        assert ours is not None
+        assert theirs is not None
+        different = {key for key in ours if ours[key] != theirs[key]} - {"oid", "datname", "datfrozenxid", "datminmxid"}
+        assert different == set()
+        question = (
+            "SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+            " WHERE datname = %s ORDER BY 1"
+        )
+        assert admin.execute(question, [copy.name]).fetchall() == admin.execute(question, [live]).fetchall()
+        assert len(admin.execute(question, [live]).fetchall()) == 2
+    finally:
+        for name in (live, f"{names}_copy"):
+            admin.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        admin.execute(f'DROP ROLE "{role}"')
+
+
+@pytest.mark.postgresql
+def test_dump_that_is_no_dump_is_not_proven(admin: psycopg.Connection[Any], names: str) -> None:
+    copy = copy_named(f"{names}_copy")
+    copy.create(FACTS)
+    with pytest.raises(NotProven, match="default: pg_restore ended with 1: pg_restore: error: "):
+        copy.fill(FACTS, iter([b"hello" * 100]))
+
+
+@pytest.mark.postgresql
+def test_dump_is_of_the_moment_at_which_the_rows_were_counted(admin: psycopg.Connection[Any], names: str) -> None:
+    words(admin, f"{names}_live", "first")
+    live = {**connection.settings_dict, "NAME": f"{names}_live"}
+    copy = copy_named(f"{names}_copy")
+    with postgresql.source("default", live, heads={}, programs_in=str(postgresql_programs())) as source:
+        with opened(live["NAME"]) as writer:
+            writer.execute("INSERT INTO words VALUES ('second')")
+            writer.execute("CREATE TABLE later AS SELECT 1")
+        copy.create(source.facts)
+        copy.fill(source.facts, source.dump())
+    with copy.connected() as restored:
+        assert restoring.examine(restored, source.facts, heads={}).problems == ()
+    assert source.facts.tables == {"words": 1}
+
+
+@pytest.mark.postgresql
+def test_program_never_sees_a_password_that_it_would_show(db: None) -> None:
+    place = {**connection.settings_dict, "OPTIONS": {"sslpassword": "hunter2"}}
+    with (
+        session.opened("default", place) as reached,
+        pytest.raises(CouldNot, match="can't be given sslpassword without showing it"),
+    ):
+        postgresql._run(postgresql.programs.Program(Path("/bin/true"), "1", 1), [], reached)
