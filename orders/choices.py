@@ -124,3 +124,6 @@ class EventKind(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
     EXPIRED = "expired", "expired"
     BROKER_REJECTED = "broker_rejected", "broker rejected"
+    # By manage.py recover; neither makes an order something else.
+    UNANSWERED = "unanswered", "no answer from the broker"
+    RECOVERED = "recovered", "put right"

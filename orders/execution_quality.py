@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -34,6 +35,41 @@ def average_fill_price(fills: Iterable[tuple[Decimal, Decimal]]) -> Decimal | No
     if quantity == 0:
         return None
     return sum((q * p for q, p in pairs), Decimal(0)) / quantity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What an order's fills add up to. `average_price` of the fills of the order as a whole, None without one."""
+
+    quantity: Decimal
+    average_price: Decimal | None
+    overfills: Mapping[str, Decimal]
+    """What exceeds the order, and what exceeds a leg of it: a leg may be filled twice before another is at all."""
+
+
+def add_up(
+    *, ordered: Decimal, legs: Mapping[int, Decimal], fills: Sequence[tuple[int | None, Decimal, Decimal]]
+) -> Filled:
+    """`fills` as (leg's position or None, quantity, price), `legs` the ordered quantity of each by its position.
+
+    Whole-order fills count as they are; fills of legs as many whole combinations as the least filled leg makes.
+    """
+    whole = [(quantity, price) for position, quantity, price in fills if position is None]
+    done: dict[int, Decimal] = defaultdict(Decimal)
+    for position, quantity, _ in fills:
+        if position is not None:
+            done[position] += quantity
+    of_legs = legs if done else {}
+    share = min((done[position] / wanted for position, wanted in of_legs.items()), default=Decimal(0))
+    quantity = (sum((quantity for quantity, _ in whole), Decimal(0)) + share * ordered).quantize(Decimal("1e-8"))
+    average = average_fill_price(whole)
+    beyond = {"order": quantity - ordered}
+    beyond |= {f"leg {position}": done[position] - wanted for position, wanted in of_legs.items()}
+    return Filled(
+        quantity=quantity,
+        average_price=None if average is None else average.quantize(Decimal("1e-6")),
+        overfills={what: by for what, by in beyond.items() if by > 0},
+    )
 
 
 def slippage_bps(side: str, fill_price: Decimal, benchmark_price: Decimal) -> Decimal:

@@ -6,8 +6,6 @@ one row of the audit trail, in one transaction. Whoever comes second is refused,
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,7 +27,7 @@ from orders.choices import (
     Side,
 )
 from orders.context import gather, policy_in_force
-from orders.execution_quality import average_fill_price, execution_score, slippage_bps
+from orders.execution_quality import Filled, add_up, execution_score, slippage_bps
 from orders.fill import Fill
 from orders.judgement import Judgement, judge, judge_in, listed, ticket_of
 from orders.models import ExecutedOrder, OrderLeg, StagedOrder
@@ -292,6 +290,65 @@ def import_history(
     return _get(order_id)
 
 
+def mark_unanswered(order_id: UUID, *, now: datetime, actor: str, since: datetime) -> StagedOrder:
+    """Writes into the order's history that the broker's answer is missing. The order stays submitted.
+
+    It is not sent again, and neither a fill nor a refusal is made up: a person asks the broker and records the answer.
+    """
+    order = _get(order_id)
+    if order.status != OrderStatus.SUBMITTED:
+        raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order waits for no answer.")
+    reason = f"no answer since {since:%Y-%m-%d %H:%M:%S} UTC: to be reconciled with the broker, not to be sent again"
+    with transaction.atomic():
+        return _same_status(order, kind=EventKind.UNANSWERED, now=now, actor=actor, reason=reason, seen=_seen(order))
+
+
+def rebook(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
+    """Adds an order's fills up anew where its row is behind them. Refused where the row tells of more than they do."""
+    with transaction.atomic():
+        order = StagedOrder.objects.select_for_update().filter(pk=order_id).first()
+        if order is None:
+            raise _unknown(order_id)
+        filled = filled_so_far(order)
+        if not takes_fills(order) or filled.quantity < order.filled_quantity or filled.quantity == 0:
+            raise Refused("FILLS_MISSING", "Its fills on record don't account for what the order says.")
+        last_at = order.executions.latest("execution_timestamp").execution_timestamp
+        return _update(
+            order,
+            _status_after(order, filled),
+            kind=EventKind.RECOVERED,
+            actor=actor,
+            now=now,
+            reason="added up anew from the fills on record",
+            seen={
+                "before": {"status": order.status, "filled_quantity": str(order.filled_quantity)},
+                "filled_quantity": str(filled.quantity),
+                "overfill": {what: str(by) for what, by in filled.overfills.items()},
+            },
+            changes=_columns(order, filled, last_at),
+        )
+
+
+def recount_events(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
+    """Sets an order's event_count right where its complete trail is longer: each further event would be refused.
+
+    Refused where events are missing: a lower count would hide that they are.
+    """
+    with transaction.atomic():
+        order = StagedOrder.objects.select_for_update().filter(pk=order_id).first()
+        if order is None:
+            raise _unknown(order_id)
+        trail = list(order.events.order_by("sequence").values_list("sequence", "to_status"))
+        whole = [sequence for sequence, _ in trail] == list(range(1, len(trail) + 1))
+        if not whole or len(trail) <= order.event_count or trail[-1][1] != order.status:
+            raise Refused("EVENTS_MISSING", "Its events on record don't account for what the order says.")
+        said = order.event_count
+        StagedOrder.objects.filter(pk=order.pk, event_count=said).update(event_count=len(trail))
+        order.event_count = len(trail)
+        reason = f"event_count said {said}, the trail holds {len(trail)}"
+        return _same_status(order, kind=EventKind.RECOVERED, now=now, actor=actor, reason=reason, seen={"before": said})
+
+
 def _order(
     ticket: Ticket, judgement: Judgement, *, created_by: User, now: datetime, created_at: datetime
 ) -> StagedOrder:
@@ -410,6 +467,13 @@ def _transition(
         )
 
 
+def _same_status(
+    order: StagedOrder, *, kind: EventKind, now: datetime, actor: str, reason: str, seen: dict[str, Any]
+) -> StagedOrder:
+    status = OrderStatus(order.status)
+    return _update(order, status, kind=kind, actor=actor, now=now, reason=reason, seen=seen, changes={})
+
+
 def _update(
     order: StagedOrder,
     to: OrderStatus,
@@ -439,41 +503,47 @@ def _update(
 
 
 def _book(order: StagedOrder, fill: Fill, *, actor: User, now: datetime, kind: EventKind, reason: str) -> ExecutedOrder:
-    leg = _filled_leg(order, fill)
-    execution = _insert_execution(order, leg, fill)
-    # Added up here and not by the database: SQLite adds in binary.
-    fills = list(order.executions.values_list("leg__position", "execution_quantity", "execution_price"))
-    whole = [(quantity, price) for position, quantity, price in fills if position is None]
-    of_legs = _filled_of_legs(order, [(position, quantity) for position, quantity, _ in fills if position is not None])
-    filled = _filled_quantity(order, sum((quantity for quantity, _ in whole), Decimal(0)), of_legs)
-    average = average_fill_price(whole)
-    changes: dict[str, Any] = {
-        "filled_quantity": filled,
-        "average_fill_price": None if average is None else average.quantize(Decimal("1e-6")),
-        "performance_score": _performance_score(order, filled, average, fill.executed_at),
-    }
-    status = OrderStatus.EXECUTED if filled >= order.quantity else OrderStatus.PARTIALLY_FILLED
-    if order.status == OrderStatus.EXECUTED:
-        status = OrderStatus.EXECUTED
-    overfills = _overfills(order.quantity, filled, of_legs)
+    execution = _insert_execution(order, _filled_leg(order, fill), fill)
+    filled = filled_so_far(order)
     _update(
         order,
-        status,
+        _status_after(order, filled),
         kind=kind,
         actor=actor,
         now=now,
-        reason=reason or "; ".join(f"{what} overfilled by {by.normalize():f}" for what, by in overfills.items()),
+        reason=reason or "; ".join(f"{what} overfilled by {by.normalize():f}" for what, by in filled.overfills.items()),
         seen={
             "execution_id": fill.execution_id,
             "price": str(fill.price),
             "quantity": str(fill.quantity),
             "fees": str(fill.fees),
-            "filled_quantity": str(filled),
-            "overfill": {what: str(by) for what, by in overfills.items()},
+            "filled_quantity": str(filled.quantity),
+            "overfill": {what: str(by) for what, by in filled.overfills.items()},
         },
-        changes=changes,
+        changes=_columns(order, filled, fill.executed_at),
     )
     return execution
+
+
+def filled_so_far(order: StagedOrder) -> Filled:
+    """What the order's fills on record add up to."""
+    # Added up here and not by the database: SQLite adds in binary.
+    fills = order.executions.values_list("leg__position", "execution_quantity", "execution_price")
+    legs = dict(order.legs.values_list("position", "quantity"))
+    return add_up(ordered=order.quantity, legs=legs, fills=list(fills))
+
+
+def _status_after(order: StagedOrder, filled: Filled) -> OrderStatus:
+    done = order.status == OrderStatus.EXECUTED or filled.quantity >= order.quantity
+    return OrderStatus.EXECUTED if done else OrderStatus.PARTIALLY_FILLED
+
+
+def _columns(order: StagedOrder, filled: Filled, last_at: datetime) -> dict[str, Any]:
+    return {
+        "filled_quantity": filled.quantity,
+        "average_fill_price": filled.average_price,
+        "performance_score": _performance_score(order, filled.quantity, filled.average_price, last_at),
+    }
 
 
 def _filled_leg(order: StagedOrder, fill: Fill) -> OrderLeg | None:
@@ -511,28 +581,6 @@ def _insert_execution(order: StagedOrder, leg: OrderLeg | None, fill: Fill) -> E
             ) from error
         raise
     return execution
-
-
-def _filled_of_legs(order: StagedOrder, fills: Sequence[tuple[int, Decimal]]) -> dict[int, tuple[Decimal, Decimal]]:
-    """(filled, ordered) of each leg by its position; empty where no fill names a leg."""
-    done: dict[int, Decimal] = defaultdict(Decimal)
-    for position, quantity in fills:
-        done[position] += quantity
-    return {leg.position: (done[leg.position], leg.quantity) for leg in order.legs.all()} if fills else {}
-
-
-def _filled_quantity(order: StagedOrder, whole: Decimal, of_legs: Mapping[int, tuple[Decimal, Decimal]]) -> Decimal:
-    """Whole-order fills, and as many combinations as the least filled leg makes."""
-    share = min((done / ordered for done, ordered in of_legs.values()), default=Decimal(0))
-    filled: Decimal = whole + share * order.quantity
-    return filled.quantize(Decimal("1e-8"))
-
-
-def _overfills(ordered: Decimal, filled: Decimal, of_legs: Mapping[int, tuple[Decimal, Decimal]]) -> dict[str, Decimal]:
-    """What exceeds the order, and what exceeds a leg of it: a leg may be filled twice before another is at all."""
-    found = {"order": filled - ordered}
-    found |= {f"leg {position}": done - wanted for position, (done, wanted) in of_legs.items()}
-    return {what: by for what, by in found.items() if by > 0}
 
 
 def _benchmark(order: StagedOrder, filled_at: datetime) -> tuple[str, Decimal] | None:

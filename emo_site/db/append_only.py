@@ -108,3 +108,24 @@ class RefuseChanges(Operation):
     @property
     def migration_name_fragment(self) -> str:
         return f"{self.model_name.lower()}_append_only"
+
+
+class KeepRefusingChanges(RefuseChanges):
+    """Migration operation: the first and the last of a migration that alters an append-only table.
+
+    SQLite builds the table anew then, without its triggers: this one puts them back, on the way forth as the last
+    operation and on the way back as the first.
+    """
+
+    def _execute(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState, *, forwards: bool
+    ) -> None:
+        super()._execute(app_label, schema_editor, state, forwards=False)
+        super()._execute(app_label, schema_editor, state, forwards=True)
+
+    def describe(self) -> str:
+        return f"Go on refusing UPDATE and DELETE on {self.model_name}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"{self.model_name.lower()}_still_append_only"

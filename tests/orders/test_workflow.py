@@ -507,9 +507,22 @@ def test_what_a_no_was_said_to_is_kept(trader: User, reviewer: User) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (
+            "timeseries",
+            ContextUnavailable,
+            r"^Market data can't be read, .* \(The connection to the database was lost\.\)$",
+        ),
+        # The one database is away: that is no answer about this order.
+        ("default", OperationalError, "^the server is gone$"),
+    ],
+)
 def test_nothing_is_decided_while_market_data_can_not_be_read(
-    trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch
+    trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch, place: str, error: type[Exception], words: str
 ) -> None:
+    monkeypatch.setattr("orders.context.database_of", lambda app: place)
     order = staged(trader)
 
     def down(*args: Any, **kwargs: Any) -> None:
@@ -517,7 +530,7 @@ def test_nothing_is_decided_while_market_data_can_not_be_read(
 
     monkeypatch.setattr("monitoring.querysets.MarketEventQuerySet.latest_price", down)
     before = snapshot()
-    with pytest.raises(ContextUnavailable, match=r"^Market data can't be read, .* \(the server is gone\)$"):
+    with pytest.raises(error, match=words):
         workflow.approve(order.pk, actor=reviewer, now=NOW)
     assert snapshot() == before
 
