@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
+DRILL ?= kill --runs 5
 
-.PHONY: help run test check format clean
+.PHONY: help run test failover-drill check format clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -16,7 +17,7 @@ $(VENV)/.installed: requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt deploy/ha/requirements.txt $(VENV)/.installed
 	@echo "Installing what tests and checks need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
@@ -31,6 +32,9 @@ run: $(VENV)/.installed ## install, migrate, load the demo the first time, and s
 
 test: $(VENV)/.installed-dev ## the whole suite on SQLite, PostgreSQL and TimescaleDB
 	$(BIN)/python -m tests.run
+
+failover-drill: $(VENV)/.installed-dev ## kill the database under load, count what is lost; DRILL=--all tries every fault
+	$(BIN)/python -m benchmarks.failover_drill $(DRILL)
 
 check: $(VENV)/.installed-dev ## lint, types, import contracts, migrations, production settings, templates
 	$(BIN)/ruff check .
