@@ -66,7 +66,7 @@ def _price(price: Decimal) -> tuple[str, bytes]:
     return text, _figure(text)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _volume(volume: Decimal) -> tuple[str, bytes]:
     text = volume_text(volume)
     return text, _figure(text)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -68,15 +69,15 @@ def from_values(values: Mapping[str, object]) -> Fields:
 
 def csv_reader(header: Sequence[str]) -> Callable[[bytes], Fields]:
     """A reader of the lines below this header; one row is one line."""
+    return partial(_from_csv, tuple(header))
 
-    def read(line: bytes) -> Fields:
-        cells = csv_cells(line)
-        if len(cells) != len(header):
-            raise InvalidEvent("row", _shown(line), f"has {len(cells)} cells, the header has {len(header)}")
-        # An empty cell is a field that is not there; a symbol may be the empty text.
-        return from_values({name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "symbol"})
 
-    return read
+def _from_csv(header: tuple[str, ...], line: bytes) -> Fields:
+    cells = csv_cells(line)
+    if len(cells) != len(header):
+        raise InvalidEvent("row", _shown(line), f"has {len(cells)} cells, the header has {len(header)}")
+    # An empty cell is a field that is not there; a symbol may be the empty text.
+    return from_values({name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "symbol"})
 
 
 def csv_cells(line: bytes) -> list[str]:

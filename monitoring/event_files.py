@@ -18,12 +18,9 @@ import arro3.io
 from django.db import models
 
 from monitoring.event import Fields, InvalidEvent
+from monitoring.event_blocks import Block, Refused, Stored, StoredRow, blocks_of
 from monitoring.event_fields import csv_cells, csv_reader, from_json, from_values, unusable
-from monitoring.events import StoredRow
-from monitoring.text_lines import LONGEST_LINE, Lines, Mark, Piece
-
-# Characters of a row that are kept where it is too long to be kept.
-EXCERPT = 1024
+from monitoring.text_lines import Lines, Mark
 
 STDIN = "-"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -45,31 +42,8 @@ SUFFIXES = {
 }
 
 
-# Makes of an event what is to be written; raises InvalidEvent.
-Stored = Callable[[Fields], StoredRow]
-
-
 class Unusable(Exception):
     """The file as a whole can't be read, or not on from here; the message names it."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A row that is no event."""
-
-    line: int
-    problem: InvalidEvent
-    text: str
-
-
-@dataclass(frozen=True)
-class Block:
-    """The next rows of a file. `lines` has the line of each row; `mark` is where the block ends."""
-
-    rows: list[StoredRow]
-    lines: list[int]
-    refused: list[Refused]
-    mark: Mark
 
 
 class EventFile(Protocol):
@@ -164,8 +138,7 @@ class TextFile:
                     raise Unusable(f"{self.name}: has a header and no rows")
             elif head.startswith(BYTE_ORDER_MARK):
                 lines.skip(len(BYTE_ORDER_MARK))
-            for piece in lines.pieces():
-                yield _block(piece, read, stored)
+            yield from blocks_of(lines.pieces(), read, stored)
 
     def _reader(self, head: bytes) -> Callable[[bytes], Fields]:
         """How to read a line, found out from the beginning of the file."""
@@ -218,26 +191,6 @@ def _other_kind(head: bytes) -> str:
     if head[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "is text in UTF-16; UTF-8 is needed"
     return "is not text: it holds NUL bytes" if b"\0" in head else ""
-
-
-def _block(piece: Piece, read: Callable[[bytes], Fields], stored: Stored) -> Block:
-    rows: list[StoredRow] = []
-    lines: list[int] = []
-    refused: list[Refused] = []
-    if piece.length:
-        problem = InvalidEvent("row", f"{piece.length:,} bytes", f"is longer than {LONGEST_LINE:,} bytes")
-        refused.append(Refused(piece.first, problem, piece.data[:EXCERPT].decode(errors="backslashreplace")))
-        return Block(rows, lines, refused, piece.after)
-    for number, line in enumerate(piece.data.split(b"\n"), start=piece.first):
-        try:
-            rows.append(stored(read(line)))
-            lines.append(number)
-        except InvalidEvent as error:
-            # Blank lines are none of anybody's rows; nearly all lines are not, so this is asked last.
-            if line and not line.isspace():
-                refused.append(Refused(number, error, line.decode(errors="backslashreplace")))
-    # A last line that is cut off may be whole the next time.
-    return Block(rows, lines, refused, piece.before if piece.open_end and refused else piece.after)
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connections, models, transaction
@@ -19,12 +18,10 @@ from emo_site.db.aliases import database_of
 from emo_site.db.uuid7 import time_of
 from monitoring import event_copy
 from monitoring.event import Event, Fields, InvalidEvent, Row, row_of, time_at
+from monitoring.event_blocks import StoredRow
 from monitoring.models import MarketEvent
 
 __all__ = ["Conflict", "Event", "InvalidEvent", "OnConflict", "StoredRow", "Writer", "Written", "record"]
-
-# What `Writer.stored` makes of an event; its id comes first.
-StoredRow = tuple[Any, ...]
 
 TABLE = "market_events"
 STAGE = "market_events_incoming"

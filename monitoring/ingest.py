@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg
 from django.db import Error, OperationalError, transaction
 
-from monitoring.event_files import STDIN, Block, EventFile, Unusable
+from monitoring.event_blocks import Block, ReaderLost
+from monitoring.event_files import STDIN, EventFile, Unusable
 from monitoring.events import Conflict, OnConflict, StoredRow, Writer, Written
 from monitoring.models import IngestCheckpoint
 from monitoring.quarantine import Quarantine
@@ -98,6 +99,8 @@ def ingest(
         raise Stopped(f"{error}.", run.summary) from error
     except KeyboardInterrupt as error:
         raise Stopped("Interrupted.", run.summary) from error
+    except ReaderLost as error:
+        raise Stopped(f"It can't go on: {error}.", run.summary) from error
     except (Error, psycopg.Error) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise Stopped(f"The database can't be used ({reason}). Is it up and migrated?", run.summary) from error

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from monitoring.event_files import Refused
+from monitoring.event_blocks import Refused
 
 
 class Quarantine:

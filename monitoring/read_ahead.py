@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 # Items that are made before they are asked for.
-AHEAD = 2
+AHEAD = 1
 # Seconds after which a thread that computes lets the other one run. Python's own 5 ms would be added to each answer of
 # the database, for which the caller waits many times to a batch.
 SWITCH_AFTER = 0.0005

@@ -1,0 +1,161 @@
+"""Pieces of a file become blocks of rows ready to be written; a large file's in processes beside this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+from typing import Any
+
+from monitoring.event import Fields, InvalidEvent
+from monitoring.text_lines import LONGEST_LINE, Mark, Piece
+
+# Characters of a row that are kept where it is too long to be kept.
+EXCERPT = 1024
+# Pieces that are read here before it is worth starting processes: about 4 MB, a tenth of a second.
+BEFORE_PROCESSES = 16
+# Validation costs as much as the server's part of the work; more processes than this only wait for the server.
+MOST_PROCESSES = 2
+
+# What the writer makes of an event; its id comes first.
+StoredRow = tuple[Any, ...]
+Read = Callable[[bytes], Fields]
+# Makes of an event what is to be written; raises InvalidEvent.
+Stored = Callable[[Fields], StoredRow]
+
+
+class ReaderLost(Exception):
+    """A process that validates rows has ended; what was not handed over is not on record."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row that is no event."""
+
+    line: int
+    problem: InvalidEvent
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """The next rows of a file. `lines` has the line of each row; `mark` is where the block ends."""
+
+    rows: list[StoredRow]
+    lines: Sequence[int]
+    refused: list[Refused]
+    mark: Mark
+
+
+def blocks_of(pieces: Iterator[Piece], read: Read, stored: Stored) -> Iterator[Block]:
+    """The blocks in the order of the pieces. `read` and `stored` must be such that pickle knows them by name."""
+    for piece in islice(pieces, BEFORE_PROCESSES):
+        yield block_of(piece, read, stored)
+    more = next(pieces, None)
+    if more is not None:
+        yield from _by_processes(more, pieces, read, stored, processes())
+
+
+def block_of(piece: Piece, read: Read, stored: Stored) -> Block:
+    rows: list[StoredRow] = []
+    lines: list[int] = []
+    refused: list[Refused] = []
+    if piece.length:
+        problem = InvalidEvent("row", f"{piece.length:,} bytes", f"is longer than {LONGEST_LINE:,} bytes")
+        refused.append(Refused(piece.first, problem, piece.data[:EXCERPT].decode(errors="backslashreplace")))
+        return Block(rows, lines, refused, piece.after)
+    whole = piece.data.removesuffix(b"\n").split(b"\n")
+    try:
+        # Nearly always all of them are events.
+        good = [stored(read(line)) for line in whole]
+        return Block(good, range(piece.first, piece.first + len(good)), refused, piece.after)
+    except InvalidEvent:
+        pass
+    for number, line in enumerate(whole, start=piece.first):
+        try:
+            rows.append(stored(read(line)))
+            lines.append(number)
+        except InvalidEvent as error:
+            # Blank lines are none of anybody's rows; nearly all lines are not, so this is asked last.
+            if line and not line.isspace():
+                refused.append(Refused(number, error, line.decode(errors="backslashreplace")))
+    # A last line that is cut off may be whole the next time.
+    return Block(rows, lines, refused, piece.before if piece.open_end and refused else piece.after)
+
+
+def processes() -> int:
+    """How many validate a large file."""
+    return min(MOST_PROCESSES, os.cpu_count() or 1)
+
+
+def _by_processes(first: Piece, rest: Iterator[Piece], read: Read, stored: Stored, count: int) -> Iterator[Block]:
+    """Each process has one piece at a time: who only ever answers can't block the one who asks."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(_Reader(read, stored)) for _ in range(count)]
+        readers[0].ask(first)
+        for reader in readers[1:]:
+            reader.ask(next(rest, None))
+        for reader in cycle(readers):
+            block = reader.answer()
+            if block is None:
+                return
+            reader.ask(next(rest, None))
+            yield block
+
+
+class _Reader:
+    def __init__(self, read: Read, stored: Stored) -> None:
+        # Not forked: this process has threads and connections.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_answer, args=(theirs, read, stored), daemon=True, name="read rows")
+        self._process.start()
+        # Kept open here it would hide that the process has ended.
+        theirs.close()
+        self._asked = False
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def ask(self, piece: Piece | None) -> None:
+        self._asked = piece is not None
+        if piece is not None:
+            with _lost():
+                self._pipe.send(piece)
+
+    def answer(self) -> Block | None:
+        """None where nothing was asked, since there was nothing more."""
+        if not self._asked:
+            return None
+        with _lost():
+            block: Block = self._pipe.recv()
+            return block
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise ReaderLost("a process that validates rows has ended") from error
+
+
+def _answer(pipe: Connection, read: Read, stored: Stored) -> None:
+    """What the process does. It ends with the one that asks, even if that was killed."""
+    # Ctrl-C goes to all of a terminal's processes; the one that asks decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        while True:
+            pipe.send(block_of(pipe.recv(), read, stored))
+    except (EOFError, OSError):
+        return
