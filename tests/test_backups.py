@@ -300,6 +300,20 @@ def test_damaged_archive_proves_nothing_and_changes_nothing(desk: Desk, tmp_path
     assert (desk.databases(), desk.asked("SELECT count(*) FROM order_events")) == (before, rows)
 
 
+def test_older_backup_under_a_newer_name_is_not_proven(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "emo-dev-20251103T150000Z.tar.age").write_bytes(desk.archives[0].read_bytes())
+    failed(desk.run("verify_backup", EMO_BACKUP_DIR=str(tmp_path)), 1, "not what its name says", "NOT PROVEN")
+
+
+@pytest.mark.sqlite
+def test_restore_takes_the_place_of_a_file_that_is_damaged(own_desk: Desk) -> None:
+    live = Path(own_desk.url.removeprefix("sqlite:///"))
+    [(rows,)] = own_desk.asked("SELECT count(*) FROM order_events")
+    live.write_bytes(b"overwritten" * 9000)
+    own_desk.succeeds("restore", str(own_desk.archives[0]), "--yes")
+    assert own_desk.asked("SELECT count(*) FROM order_events") == [(rows,)]
+
+
 def test_backup_from_a_newer_schema_is_refused_by_name(own_desk: Desk) -> None:
     own_desk.asked("INSERT INTO django_migrations (app, name, applied) VALUES ('orders', '9999_later', '2025-01-01')")
     time.sleep(1.1)
@@ -437,14 +451,16 @@ def test_killed_backup_leaves_no_archive_and_shows_no_password(own_desk: Desk) -
 
 
 @pytest.mark.postgresql
-def test_terminated_proof_removes_its_scratch_database(own_desk: Desk) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGHUP])
+def test_terminated_proof_removes_its_scratch_database(own_desk: Desk, ended_by: signal.Signals) -> None:
     programs, said = own_desk.folder / "programs", own_desk.folder / "said"
     programs.mkdir()
     (programs / "pg_restore").write_text(SLOW.format(real=postgresql_programs(), said=said))
     (programs / "pg_restore").chmod(0o755)
     before = own_desk.databases()
     running = subprocess.Popen(
-        [sys.executable, "manage.py", "verify_backup"],
+        # Whoever runs the tests may have ignored the end of a terminal, and that is inherited.
+        ["env", "--default-signal=HUP", sys.executable, "manage.py", "verify_backup"],
         cwd=PROJECT,
         env={"PATH": os.environ["PATH"], **own_desk.environment, "EMO_PG_BIN": str(programs)},
         stdout=subprocess.DEVNULL,
@@ -454,8 +470,8 @@ def test_terminated_proof_removes_its_scratch_database(own_desk: Desk) -> None:
     while not Path(f"{said}.env").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(own_desk.databases() - before) == 1
-    running.terminate()
-    assert running.wait(60) == 128 + signal.SIGTERM
+    running.send_signal(ended_by)
+    assert running.wait(60) == 128 + ended_by
     assert own_desk.databases() == before
 
 

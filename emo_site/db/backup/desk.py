@@ -43,8 +43,12 @@ def scratch_server() -> Settings | None:
 
 
 def tidy_up_when_terminated() -> None:
-    """SIGTERM ends a command as Ctrl-C does: scratch databases and unfinished files are removed on the way out."""
+    """SIGTERM, and the end of the terminal, end a command as Ctrl-C does: scratch databases and unfinished files are
+    removed on the way out."""
     signal.signal(signal.SIGTERM, _end)
+    # Ignored under nohup, and then it stays so.
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

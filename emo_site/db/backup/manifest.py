@@ -91,6 +91,9 @@ def _database(read: dict[str, Any]) -> DatabaseFacts:
     trails = {
         label: Trail(**{**trail, "columns": tuple(trail["columns"])}) for label, trail in read.pop("trails").items()
     }
+    if not str(read["alias"]).isidentifier():
+        # It becomes a part of file names.
+        raise ValueError(f"alias={read['alias']!r} is no name of a database")
     migrations, structure = tuple(read.pop("migrations")), tuple(read.pop("structure"))
     return DatabaseFacts(**read, migrations=migrations, structure=structure, trails=trails)
 

@@ -86,7 +86,12 @@ def _run(program: Program, arguments: list[str], connection: BaseDatabaseWrapper
     place = {name: value for name, value in parameters.items() if name in kept}
     # Of several hosts the snapshot exists on this one only.
     place |= {"host": info.host, "port": info.port, "dbname": info.dbname, "application_name": "emo-backup"}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # Of libpq's variables those that say how to sign in and encrypt; the others could lead elsewhere.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PG") or name.startswith(("PGSSL", "PGPASSFILE"))
+    }
     if parameters.get("password"):
         environment["PGPASSWORD"] = str(parameters["password"])
     return subprocess.Popen(  # noqa: S603  # a program that programs.find chose, and no shell

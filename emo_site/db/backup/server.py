@@ -22,7 +22,7 @@ SEND_AWAY_SECONDS = 0.1
 
 
 def create_statement(server: BaseDatabaseWrapper, name: str, *, like: str) -> str:
-    """CREATE DATABASE with the owner, encoding and locale of `like`, where there is such a database."""
+    """CREATE DATABASE with owner, locale, tablespace and limit of `like`, where there is such a database."""
     options = ["TEMPLATE template0", "ENCODING 'UTF8'"]
     model = described(server, like) if like else None
     if model is not None:
@@ -30,6 +30,8 @@ def create_statement(server: BaseDatabaseWrapper, name: str, *, like: str) -> st
         provider = {"c": "libc", "i": "icu", "b": "builtin"}[model["datlocprovider"]]
         options += [f"LOCALE_PROVIDER {provider}"]
         options += [f"LC_COLLATE {text(model['datcollate'])}", f"LC_CTYPE {text(model['datctype'])}"]
+        tablespace = one(server, "SELECT spcname FROM pg_tablespace WHERE oid = %s", [model["dattablespace"]])
+        options += [f"TABLESPACE {quoted(server, str(tablespace))} CONNECTION LIMIT {int(model['datconnlimit'])}"]
         # PostgreSQL 17 renamed the column.
         if locale := model.get("datlocale") or model.get("daticulocale"):
             options += [f"{provider.upper()}_LOCALE {text(locale)}"]

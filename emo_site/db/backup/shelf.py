@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from emo_site.db.backup.errors import CouldNot
@@ -17,6 +17,8 @@ from emo_site.db.backup.retention import Keep, kept
 _STAMP = "%Y%m%dT%H%M%SZ"
 _SUFFIX = ".tar.age"
 LOCK = ".lock"
+# Between the machine that makes backups and the one that proves them.
+CLOCKS_APART = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,17 @@ class Shelf:
             raise CouldNot(f"{self.folder}: can't be read ({error.strerror})") from error
         return sorted((backup for backup in found if backup), key=lambda backup: backup.made_at, reverse=True)
 
-    def newest(self) -> Path:
-        """Raises CouldNot where there is none."""
+    def newest(self, now: datetime) -> Backup:
+        """Raises CouldNot where there is none, and where one is from the future: it would hide all that follow."""
         backups = self.backups()
         if not backups:
             raise CouldNot(f"{self.folder}: there is no backup of {self.environment}")
-        return backups[0].path
+        if backups[0].made_at > now + CLOCKS_APART:
+            raise CouldNot(
+                f"{backups[0].path} is dated in the future, so which backup is the newest can't be told: rename it,"
+                " or name the file that is meant"
+            )
+        return backups[0]
 
     def doomed(self, keep: Keep) -> list[Backup]:
         """Those that retention no longer wants, newest first."""

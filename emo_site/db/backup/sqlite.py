@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import zlib
@@ -23,6 +24,9 @@ from emo_site.db.urls import sqlite as settings_of
 SUFFIX = "sqlite.gz"
 GZIP = 31
 COMPANIONS = ("-wal", "-shm", "-journal")
+_MAGIC = b"SQLite format 3\0"
+# The byte of the -shm file that everybody who has the database open in WAL mode holds a lock on (SQLite's DMS lock).
+_USERS_LOCK = 128
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,16 @@ class Copy:
             _quiesce(self.alias, Path(live))
         _quiesce(self.alias, self._path)
         try:
-            if Path(live).exists():
-                os.link(live, kept)
-            self._path.replace(live)
+            with contextlib.ExitStack() as undo:
+                if Path(live).exists():
+                    os.link(live, kept)
+                    undo.callback(os.unlink, kept)
+                # Of a file that is damaged or gone. SQLite would play them into the restored one.
+                for companion in _companions_of(live):
+                    os.rename(f"{live}{companion}", f"{kept}{companion}")
+                    undo.callback(os.rename, f"{kept}{companion}", f"{live}{companion}")
+                self._path.replace(live)
+                undo.pop_all()
         except OSError as error:
             raise CouldNot(f"{self.alias}: the swap failed, {live} is as it was ({error.strerror})") from error
 
@@ -136,6 +147,8 @@ class Copy:
             Path(kept).replace(live)
         else:
             Path(live).rename(self._path)
+        for companion in _companions_of(kept):
+            os.rename(f"{kept}{companion}", f"{live}{companion}")
 
     def start(self, live: str) -> None:
         """A file has nothing that runs by itself."""
@@ -144,12 +157,43 @@ class Copy:
 def _quiesce(alias: str, path: Path) -> None:
     """Puts everything into the one file. SQLite allows that only to the last who has it open."""
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=2, isolation_level=None)) as connection:
-            mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        in_use = _mode_of(path) != "delete" if _is_database(path) else _has_users(path)
     except sqlite3.OperationalError as error:
         raise CouldNot(f"{alias}: {path} is in use ({error}): stop the desk and run the command again") from error
-    if mode != "delete":
+    except OSError as error:
+        raise CouldNot(f"{alias}: {path} can't be read ({error.strerror})") from error
+    except sqlite3.DatabaseError:
+        # Too damaged for SQLite to say.
+        in_use = _has_users(path)
+    if in_use:
         raise CouldNot(f"{alias}: {path} is in use: stop the desk and run the command again")
+
+
+def _is_database(path: Path) -> bool:
+    """By how it begins. What is none must not be opened: SQLite would throw its log away."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) in (b"", _MAGIC)
+
+
+def _mode_of(path: Path) -> str:
+    with contextlib.closing(sqlite3.connect(path, timeout=2, isolation_level=None)) as connection:
+        return str(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0])
+
+
+def _has_users(path: Path) -> bool:
+    """Whether a process has the damaged file open in WAL mode, by the lock that each holds."""
+    try:
+        with Path(f"{path}-shm").open("r+b") as shared:
+            fcntl.lockf(shared, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _USERS_LOCK)
+    except FileNotFoundError:
+        return False
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+def _companions_of(path: str) -> list[str]:
+    return [companion for companion in COMPANIONS if Path(f"{path}{companion}").exists()]
 
 
 def _remove(path: Path) -> None:

@@ -16,6 +16,7 @@ from emo_site.db.backup import archive, desk, keys, restoring
 from emo_site.db.backup.errors import CouldNot, NotProven
 from emo_site.db.backup.manifest import Manifest
 from emo_site.db.backup.proof import Examined
+from emo_site.db.backup.shelf import Backup
 
 EXIT_NOT_PROVEN = 1
 EXIT_COULD_NOT = 2
@@ -35,8 +36,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         desk.tidy_up_when_terminated()
         try:
-            path = options["file"] or desk.shelf().newest()
+            newest = None if options["file"] else desk.shelf().newest(datetime.now(UTC))
+            path = newest.path if newest else options["file"]
             manifest, examined, problems = _verify(path)
+            if newest and manifest:
+                problems += _misnamed(newest, manifest)
         except CouldNot as error:
             raise CommandError(str(error), returncode=EXIT_COULD_NOT) from error
         if options["json"]:
@@ -78,6 +82,14 @@ def _verify(path: Path) -> tuple[Manifest | None, list[Examined], tuple[str, ...
                 return manifest, examined, tuple(problem for each in examined for problem in each.problems)
     except NotProven as error:
         return manifest, [], error.problems
+
+
+def _misnamed(newest: Backup, manifest: Manifest) -> tuple[str, ...]:
+    """An older archive under a newer name would be proven every night."""
+    if (manifest.made_at, manifest.environment) == (newest.made_at, settings.EMO_ENV):
+        return ()
+    made = f"of {manifest.environment}, made {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
+    return (f"{newest.path.name} is {made}: not what its name says",)
 
 
 def _lines(each: Examined) -> list[str]:

@@ -260,3 +260,10 @@ def test_manifest_keeps_the_head_of_a_chain(tmp_path: Path) -> None:
     trail = replace(FACTS.trails["orders.OrderEvent"], head="c0ffee")
     chained = replace(MANIFEST, databases=(replace(FACTS, trails={"orders.OrderEvent": trail}),))
     assert Manifest.load(chained.dump()) == chained
+
+
+@pytest.mark.parametrize("alias", ["/etc/cron", "../x", "a b", ""])
+def test_alias_that_would_be_a_path_is_refused(alias: str) -> None:
+    planted = replace(MANIFEST, databases=(replace(FACTS, alias=alias),)).dump()
+    with pytest.raises(NotProven, match="is no name of a database"):
+        Manifest.load(planted)

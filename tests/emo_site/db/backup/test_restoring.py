@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -121,6 +123,65 @@ def test_file_in_use_is_not_swapped(tmp_path: Path) -> None:
         with pytest.raises(CouldNot, match=r"is in use .*: stop the desk and run the command again"):
             restoring._swap_all([place])
     assert word_in(tmp_path / "desk") == "old"
+
+
+def test_damaged_file_is_set_aside_with_its_companions(tmp_path: Path) -> None:
+    place = file_place(tmp_path)
+    (tmp_path / "desk").write_bytes(b"no database at all" * 500)
+    (tmp_path / "desk-wal").write_bytes(b"its log")
+    restoring._swap_all([place])
+    assert word_in(tmp_path / "desk") == "new"
+    assert (tmp_path / "desk.kept").read_bytes().startswith(b"no database")
+    assert (tmp_path / "desk.kept-wal").read_bytes() == b"its log"
+    assert not (tmp_path / "desk-wal").exists()
+
+
+def test_log_of_a_file_that_is_gone_is_not_played_into_the_restored_one(tmp_path: Path) -> None:
+    place, live = file_place(tmp_path), tmp_path / "desk"
+    with contextlib.closing(sqlite3.connect(live)) as killed:
+        killed.execute("UPDATE words SET word = 'from the log'")
+        killed.commit()
+        log = (tmp_path / "desk-wal").read_bytes()
+    live.unlink()
+    (tmp_path / "desk-wal").write_bytes(log)
+    restoring._swap_all([place])
+    assert word_in(live) == "new"
+    assert (tmp_path / "desk.kept-wal").read_bytes() == log
+
+
+HOLDS = """
+import sqlite3, sys
+opened = sqlite3.connect(sys.argv[1])
+print(opened.execute("SELECT word FROM words").fetchone(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_damaged_file_in_use_is_not_swapped(tmp_path: Path) -> None:
+    place = file_place(tmp_path)
+    command = [sys.executable, "-c", HOLDS, place.live]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout is not None
+        user.stdout.readline()
+        with Path(place.live).open("r+b") as file:
+            file.write(bytes(4096))
+        with pytest.raises(CouldNot, match="is in use: stop the desk and run the command again"):
+            restoring._swap_all([place])
+        user.communicate()
+    assert not Path(place.kept).exists()
+    restoring._swap_all([place])
+    assert word_in(tmp_path / "desk") == "new"
+
+
+def test_second_swap_that_fails_gives_a_damaged_first_its_companions_back(tmp_path: Path) -> None:
+    first, second = file_place(tmp_path, "first"), file_place(tmp_path, "second")
+    (tmp_path / "first").write_bytes(b"no database at all" * 500)
+    (tmp_path / "first-wal").write_bytes(b"its log")
+    Path(second.kept).write_text("in the way")
+    with pytest.raises(CouldNot, match="the swap failed"):
+        restoring._swap_all([first, second])
+    assert (tmp_path / "first").read_bytes().startswith(b"no database")
+    assert (tmp_path / "first-wal").read_bytes() == b"its log"
 
 
 def test_second_swap_that_fails_undoes_the_first(tmp_path: Path) -> None:
@@ -277,9 +338,14 @@ def test_copy_takes_over_locale_owner_grants_and_settings(admin: psycopg.Connect
     role, live = f"{names}_role", f"{names}_live"
     admin.execute(f'CREATE ROLE "{role}"')
     admin.execute(f'CREATE DATABASE "{live}" OWNER "{role}" TEMPLATE template0 LOCALE_PROVIDER libc LOCALE \'POSIX\'')
+    # On a volume of its own, which may be the encrypted one.
+    admin.execute("SET allow_in_place_tablespaces = true")
+    admin.execute(f"CREATE TABLESPACE \"{role}\" LOCATION ''")
     try:
         admin.execute(f'REVOKE ALL ON DATABASE "{live}" FROM PUBLIC')
         admin.execute(f'GRANT CONNECT ON DATABASE "{live}" TO pg_monitor WITH GRANT OPTION')
+        admin.execute(f'ALTER DATABASE "{live}" SET TABLESPACE "{role}"')
+        admin.execute(f'ALTER DATABASE "{live}" CONNECTION LIMIT 7')
         admin.execute(f'ALTER DATABASE "{live}" SET search_path TO one, "Two\'s"')
         admin.execute(f'ALTER ROLE "{role}" IN DATABASE "{live}" SET statement_timeout = \'7s\'')
         copy = copy_named(f"{names}_copy", like=live)
@@ -301,6 +367,7 @@ def test_copy_takes_over_locale_owner_grants_and_settings(admin: psycopg.Connect
     finally:
         for name in (live, f"{names}_copy"):
             admin.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        admin.execute(f'DROP TABLESPACE "{role}"')
         admin.execute(f'DROP ROLE "{role}"')
 
 
@@ -336,3 +403,19 @@ def test_program_never_sees_a_password_that_it_would_show(db: None) -> None:
         pytest.raises(CouldNot, match="can't be given sslpassword without showing it"),
     ):
         postgresql._run(postgresql.programs.Program(Path("/bin/true"), "1", 1), [], reached)
+
+
+@pytest.mark.postgresql
+def test_program_signs_in_as_the_desk_does_and_goes_nowhere_else(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nenv\n")
+    program.chmod(0o755)
+    for name, value in {"PGPASSFILE": "/keys/pgpass", "PGSSLMODE": "prefer", "PGOPTIONS": "-c search_path=x"}.items():
+        monkeypatch.setenv(name, value)
+    with session.opened("default", dict(connection.settings_dict)) as reached:
+        run = postgresql._run(postgresql.programs.Program(program, "1", 1), [], reached, stdout=subprocess.PIPE)
+        said = run.communicate()[0].decode().splitlines()
+    assert {"PGPASSFILE=/keys/pgpass", "PGSSLMODE=prefer"} <= set(said)
+    assert not [line for line in said if line.startswith("PGOPTIONS")]
