@@ -142,6 +142,9 @@ class ValuesFilter(admin.SimpleListFilter):
         value = self.value()
         if not isinstance(value, str):
             return queryset
+        if "\0" in value:
+            # No text of the database has it, and PostgreSQL refuses to be asked.
+            return queryset.none()
         if self.in_order and not queryset.query.where:
             return queryset.filter(**{self.field_name: value})
         return matching(queryset, self.field_name, [value])

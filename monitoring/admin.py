@@ -24,7 +24,8 @@ class TimeSeriesAdmin(KeysetAdmin):
         try:
             identifier = UUID(object_id)
             return self.get_queryset(request).filter(timestamp=time_of(identifier), pk=identifier).first()
-        except ValueError:
+        except (ValueError, OverflowError):
+            # No UUID, none with a time in it, or one of a time beyond the calendar.
             return None
 
     @admin.display(description="time")

@@ -18,6 +18,8 @@ from monitoring import retention
 from monitoring.chunk_settings import days
 from monitoring.models import RetentionRun
 
+# apply_retention is for cron once a day: two missed ones are no accident.
+OVERDUE = timedelta(days=2)
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -69,7 +71,8 @@ def _look_at(connection: BaseDatabaseWrapper, table: str, *, licence: str | None
         for order in ("timestamp", "-timestamp")
     )
     run = RetentionRun.objects.filter(table_name=table).order_by("-started_at", "-id").first()
-    last, tone = _run_text(run, wanted.keep, now)
+    by_cron = wanted.keep is not None and licence != chunks.COMMUNITY
+    last, tone = _run_text(run, now, kept_for_ever=wanted.keep is None, by_cron=by_cron)
     return TimeSeries(
         table=table,
         kind=f"hypertable ({licence} licence)" if licence else "ordinary table",
@@ -133,15 +136,18 @@ def _compression_text(connection: BaseDatabaseWrapper, table: str, licence: str 
     return f"after {days(policy.period)}" if policy else "off"
 
 
-def _run_text(run: RetentionRun | None, keep: timedelta | None, now: datetime) -> tuple[str, str]:
+def _run_text(run: RetentionRun | None, now: datetime, *, kept_for_ever: bool, by_cron: bool) -> tuple[str, str]:
     if run is None:
-        return ("none yet", "muted" if keep is None else "warn")
+        return ("none yet", "muted" if kept_for_ever else "warn")
     what = f"{run.rows:,} rows, {run.chunks:,} chunks" if run.chunks else f"{run.rows:,} rows"
     text = f"{display.age(now - run.started_at)} ago: {what}"
     if run.failure:
         return f"{text}; failed: {run.failure}", "bad"
     if run.finished_at is None:
         return f"{text}; not finished", "warn"
+    if by_cron and now - run.started_at > OVERDUE:
+        # Refused, or not started at all: neither leaves a record.
+        return f"{text}; overdue", "warn"
     return text, "good"
 
 

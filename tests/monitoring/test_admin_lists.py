@@ -126,3 +126,19 @@ def test_every_group_reads_what_retention_let_go_and_nobody_edits_it(group: str)
     client.force_login(User.objects.create_superuser("root"))
     assert client.get("/admin/monitoring/retentionrun/add/").status_code == 403
     assert client.post(f"/admin/monitoring/retentionrun/{run.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "marketevent/?q=%00",
+        "marketevent/?within=%00",
+        "systemhealth/?component_name=%00",
+        "marketevent/%00/change/",
+        "marketevent/ffffffff-ffff-7fff-bfff-ffffffffffff/change/",
+        "marketevent/?older=9999-12-31T23:59:59.999999Z_ffffffffffffffffffffffffffffffff",
+        "marketevent/?newer=0001-01-01T00:00:00Z_00000000000000000000000000000000",
+    ],
+)
+def test_rubbish_in_the_address_is_no_error_of_the_desk(client: Client, path: str) -> None:
+    assert client.get(f"/admin/monitoring/{path}", follow=True).status_code in (200, 404)

@@ -165,6 +165,15 @@ def test_a_clock_far_ahead_lets_nothing_go_unless_confirmed(months: None) -> Non
     assert ages(MarketEvent) == [-400 * DAY]
 
 
+def test_a_clock_is_not_doubted_where_nothing_would_go(db: None, capsys: pytest.CaptureFixture[str]) -> None:
+    # A feed that stopped is said where its last rows would go, not every night from the middle of the period on.
+    event_at(20 * DAY)
+    assert retention.plan("market_events", now=NOW).refusal == ""
+    assert run_command(capsys)[0] == 0
+    event_at(31 * DAY)
+    assert run_command(capsys)[0] == 1
+
+
 # ---- one at a time -----------------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,10 @@ def test_the_policy_in_force_and_the_last_run_are_said(rows: None, settings: Any
     chunks = ", 1 chunks" if BACKEND == "timescaledb" else ""
     assert events.last_run == f"5 h ago: 1 rows{chunks}"
     assert (events.last_run_rows, events.last_run_tone) == (1, "good")
+    RetentionRun.objects.update(started_at=NOW - timedelta(days=3))
+    assert looked()["market_events"].last_run.startswith("3 d ago: 1 rows")
+    assert looked()["market_events"].last_run.endswith("; overdue")
+    assert looked()["market_events"].last_run_tone == "warn"
     RetentionRun.objects.update(finished_at=None)
     assert (looked()["market_events"].last_run_tone, run.rows) == ("warn", 1)
     RetentionRun.objects.update(failure="disk full")
