@@ -60,7 +60,7 @@ def _words(symbol: str, event_type: str, source: str, level: str) -> tuple[str, 
     return f"{source}\x1f{symbol}\x1f{kind}\x1f", b"".join(_length(len(data)) + data for data in columns)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=32768)
 def _price(price: Decimal) -> tuple[str, bytes]:
     text = price_text(price)
     return text, _figure(text)

@@ -23,7 +23,7 @@ from monitoring.read_ahead import read_ahead
 from monitoring.text_lines import Mark
 
 # Rows. Large enough that a commit costs little, small enough that a batch fits into memory many times over.
-BATCH = 20_000
+BATCH = 10_000
 # So many rows and not one event: this is no file of events.
 HOPELESS = 1000
 # Two writers of the same rows in another order; the whole batch is written again.
