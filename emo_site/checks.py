@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import OperationalError, connections
 from django.utils.module_loading import import_string
 
 from emo_site.db.aliases import PRIMARY_ALIAS, TIMESERIES_ALIAS, is_replica
+from emo_site.db.health import require_writable_file
 from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE, hosts_of
 
 # This machine, by name, by address, and by libpq's default.
@@ -94,6 +97,8 @@ def databases_are_different(app_configs: Any, **kwargs: Any) -> list[CheckMessag
 def production_verifies_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.EMO_ENV != "prod":
         return []
+    # A backup that is proven lies there in the clear for a while.
+    scratch = {"EMO_BACKUP_SCRATCH_URL": settings.EMO_BACKUP_SCRATCH} if settings.EMO_BACKUP_SCRATCH else {}
     return [
         Error(
             f"Database {alias!r} has sslmode={database['OPTIONS'].get('sslmode', 'prefer')} in production.",
@@ -101,7 +106,7 @@ def production_verifies_servers(app_configs: Any, **kwargs: Any) -> list[CheckMe
             " Only a server reached by a Unix socket needs no TLS.",
             id="emo.E010",
         )
-        for alias, database in settings.DATABASES.items()
+        for alias, database in {**settings.DATABASES, **scratch}.items()
         if database["ENGINE"] == ENGINE_POSTGRESQL
         and database["OPTIONS"].get("sslmode") != "verify-full"
         and not all(_is_local_socket(host) for host, _ in hosts_of(database))
@@ -139,6 +144,21 @@ def probes_can_be_made(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
+@register(Tags.database)
+def files_can_be_written(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    for connection in map(connections.__getitem__, databases or ()):
+        name = str(connection.settings_dict["NAME"])
+        if connection.vendor != "sqlite" or not Path(name).exists():
+            continue
+        try:
+            require_writable_file(connection)
+        except OperationalError as error:
+            hint = "Give it and its folder to the desk's own user, on a disk that is mounted writable."
+            messages.append(Error(f"Database {connection.alias!r}: {error}.", hint=hint, id="emo.E012"))
+    return messages
+
+
 @register(Tags.security)
 def debug_is_off(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.EMO_ENV == "dev" or not settings.DEBUG:
@@ -151,3 +171,21 @@ def statements_are_not_logged(app_configs: Any, **kwargs: Any) -> list[CheckMess
     if not settings.EMO_DB_DEBUG:
         return []
     return [Warning("EMO_DB_DEBUG is on: SQL with its parameters goes to the log.", id="emo.W008")]
+
+
+@register
+def something_is_compressed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """One period of compression for both tables: it is in vain where rows leave both before it."""
+    after = settings.EMO_COMPRESS_AFTER_DAYS
+    names = ("EMO_RETAIN_MARKET_EVENTS_DAYS", "EMO_RETAIN_SYSTEM_HEALTH_DAYS")
+    periods = {name: getattr(settings, name) for name in names}
+    if after is None or any(kept is None or after < kept for kept in periods.values()):
+        return []
+    said = ", ".join(f"{name}={kept}" for name, kept in periods.items())
+    return [
+        Warning(
+            f"EMO_COMPRESS_AFTER_DAYS={after} compresses nothing: chunks are dropped before ({said}).",
+            hint="Compress earlier, keep longer, or set it to off.",
+            id="emo.W031",
+        )
+    ]

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site.db.timescale import chunks
 from emo_site.db.timescale.chunks import COMPRESSION, RETENTION, Policy
+from emo_site.db.timescale.hypertables import make_hypertable
 
 TIME_COLUMN = "timestamp"
 
@@ -28,6 +30,13 @@ def days(period: timedelta | None) -> str:
     if period is None:
         return "none"
     return f"{period / timedelta(days=1):g} days"
+
+
+def partition(alias: str, table: str) -> None:
+    """Makes an ordinary table a hypertable, rows included and locked meanwhile. Raises HypertableRefused."""
+    with transaction.atomic(using=alias):
+        interval = f"{settings.EMO_CHUNK_DAYS} days"
+        make_hypertable(connections[alias], table, time_column=TIME_COLUMN, chunk_interval=interval)
 
 
 def interval_change(connection: BaseDatabaseWrapper, table: str) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
@@ -86,6 +87,7 @@ def _take_in(path: Path, now: datetime) -> str:
     aside = path.with_name(f"{path.name}.recovered-{now:%Y%m%dT%H%M%SZ}")
     try:
         with path.open("rb") as file, rest.open("wb") as others:
+            rest.chmod(stat.S_IMODE(path.stat().st_mode))
             while lines := list(islice(file, _BATCH)):
                 found = [(line, _row(line, writer.stored)) for line in lines]
                 new += writer.write([row for _, row in found if row is not None]).new
@@ -94,10 +96,12 @@ def _take_in(path: Path, now: datetime) -> str:
                 kept += len(left)
             others.flush()
             os.fsync(others.fileno())
-        path.rename(aside)
         if kept:
-            rest.rename(path)
+            # The name leads to the old rows or to those that are left, whenever this is cut off.
+            os.link(path, aside)
+            rest.replace(path)
         else:
+            path.rename(aside)
             rest.unlink()
     except OSError as error:
         raise NotMended(f"{path}: {error.strerror}; what was taken in is on record") from error

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError
 
-from emo_site.db.aliases import apps_of, database_of
+from emo_site.db.aliases import apps_of, database_of, is_replica
 from emo_site.db.health import look_at, own_connection, require_answer, unapplied_migrations
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing, expected
@@ -49,7 +49,7 @@ class DatabaseProbe:
 
     @property
     def critical(self) -> bool:
-        return not self.alias.startswith("replica")
+        return not is_replica(self.alias)
 
     def run(self) -> Finding:
         try:
@@ -103,7 +103,9 @@ class MigrationsProbe:
     def name(self) -> str:
         return f"migrations:{self.alias}"
 
-    critical = True
+    @property
+    def critical(self) -> bool:
+        return not is_replica(self.alias)
 
     def run(self) -> Finding:
         try:
@@ -115,7 +117,7 @@ class MigrationsProbe:
             return Finding(
                 status=HealthStatus.ERROR,
                 message=f"{len(missing)} not applied: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
-                remedy=f"Run manage.py migrate --database {self.alias}.",
+                remedy="Migrate its primary." if is_replica(self.alias) else "Run manage.py migrate_all.",
                 metrics={"unapplied": len(missing)},
             )
         return Finding(status=HealthStatus.HEALTHY, message="up to date", metrics={"unapplied": 0})

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site.db import migration
-from emo_site.db.aliases import PRIMARY_ALIAS, database_of, is_replica
+from emo_site.db.aliases import database_of, is_replica
 from emo_site.db.health import own_connection
 from emo_site.db.timescale.capabilities import look_up
-from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected, make_hypertable
+from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected
+from monitoring.choices import HealthStatus
+from monitoring.chunk_settings import partition
 from monitoring.probes import HYPERTABLES
+from monitoring.server_probes import ReplicationProbe
 
 
 class NotMended(Exception):
@@ -121,8 +124,7 @@ def _lost_chunks(connection: BaseDatabaseWrapper) -> list[tuple[str, str]]:
 
 def _make_hypertable(alias: str, table: str) -> str:
     try:
-        with transaction.atomic(using=alias):
-            make_hypertable(connections[alias], table, time_column="timestamp", chunk_interval="7 days")
+        partition(alias, table)
     except HypertableRefused as error:
         raise NotMended(str(error)) from error
     return f"{table} is a hypertable"
@@ -130,43 +132,13 @@ def _make_hypertable(alias: str, table: str) -> str:
 
 def replicas() -> Iterator[Leftover]:
     """Replicas that are down, receive nothing, or were promoted. None can be put right from here."""
-    for alias in settings.DATABASES:
-        if not is_replica(alias):
-            continue
-        try:
-            found = _state_of_replica(alias)
-        except DatabaseError as error:
-            found = f"can't be asked: {str(error).strip().splitlines()[0]}", "start it; it is read from again by itself"
-        if found is not None:
+    for alias in filter(is_replica, settings.DATABASES):
+        finding = ReplicationProbe(alias=alias).run()
+        if finding.status != HealthStatus.HEALTHY:
             yield Leftover(
                 kind="replica",
                 database=alias,
                 subject=str(connections[alias].settings_dict["HOST"]),
-                found=found[0],
-                would=f"left to a person: {found[1]}",
+                found=finding.message,
+                would=f"left to a person: {finding.remedy}",
             )
-
-
-_REPLICA = """
-SELECT pg_is_in_recovery(), (SELECT status FROM pg_stat_wal_receiver),
-       format('%s %s %s', inet_server_addr(), inet_server_port(), pg_postmaster_start_time())
-"""
-
-
-def _asked(alias: str) -> tuple[bool, str | None, str]:
-    with own_connection(alias) as connection, connection.cursor() as cursor:
-        cursor.execute(_REPLICA)
-        standby, status, server = cursor.fetchone()
-        return bool(standby), status, str(server)
-
-
-def _state_of_replica(alias: str) -> tuple[str, str] | None:
-    standby, status, server = _asked(alias)
-    if standby and status == "streaming":
-        return None
-    if standby:
-        state = "receives nothing from a primary" if status is None else f"its receiver is {status}"
-        return state, "check primary_conninfo, the slot and the network; rebuild it if its WAL is gone"
-    if server == _asked(PRIMARY_ALIAS)[2]:
-        return "the primary answers in its place: no standby does", "start or rebuild the standby"
-    return "takes writes: it was promoted, or never stopped being primary", "fence it and rebuild it from the primary"

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from emo_site import file_modes
 from emo_site.db.access import Access, look_at_access
+from emo_site.db.aliases import is_replica
 from emo_site.db.health import own_connection
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
@@ -47,7 +48,7 @@ class AccessProbe:
             return Finding(
                 status=HealthStatus.ERROR,
                 message=f"{found.user} may not read {_named(found.unreadable)}.",
-                remedy="Run manage.py create_roles as a superuser, or manage.py migrate_all as the migrator.",
+                remedy=_OF_A_REPLICA if is_replica(self.alias) else _GRANTS,
                 metrics=metrics,
             )
         problems = _too_much(found) + _unprotected(found)
@@ -64,6 +65,8 @@ class AccessProbe:
 
 
 _ROLES = "Give the desk the URL of PREFIX_app, made by manage.py create_roles."
+_GRANTS = "Run manage.py create_roles as a superuser, or manage.py migrate_all as the migrator."
+_OF_A_REPLICA = "Name PREFIX_app in EMO_REPLICA_URLS: who sees a page from a replica must be known to be logged in."
 
 
 def _too_much(found: Access) -> list[tuple[str, str]]:
@@ -119,4 +122,4 @@ def _private_paths() -> list[Path]:
     databases = [Path(str(each["NAME"])) for each in settings.DATABASES.values() if "sqlite" in each["ENGINE"]]
     beside = [path.with_name(path.name + suffix) for path in databases for suffix in ("", "-wal", "-shm")]
     data: Path = settings.EMO_DATA_DIR
-    return [data, *beside, *map(Path, settings.EMO_SECRET_FILES)]
+    return [*dict.fromkeys([data, settings.EMO_BACKUP_DIR, *beside, *map(Path, settings.EMO_SECRET_FILES)])]

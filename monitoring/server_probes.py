@@ -227,7 +227,9 @@ class ReplicationProbe:
             return Finding(
                 status=HealthStatus.UNKNOWN,
                 message=f"Can't be compared: {replica.error or 'no primary takes writes'}",
-                remedy=f"See the probes of {self.alias!r} and {PRIMARY_ALIAS!r}.",
+                remedy=f"See the probes of {PRIMARY_ALIAS!r}."
+                if replica.answers
+                else "Start it, or put its URL right: it is read from again by itself.",
                 metrics=metrics,
             )
         status, message, remedy = _judged_replica(replica, primary)

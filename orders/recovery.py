@@ -32,22 +32,25 @@ ASK_THE_BROKER = "left to a person: ask the broker, then record the fill, the re
 
 
 def unanswered(*, now: datetime, answer_within: timedelta) -> Iterator[Leftover]:
-    """Orders that were handed to the broker longer ago than `answer_within`, without a fill or a refusal since."""
-    handed = (
-        OrderEvent.objects.filter(kind=EventKind.SUBMITTED, order__status=OrderStatus.SUBMITTED)
-        .values("order_id", "order__client_order_id")
-        .annotate(since=Max("at"))
+    """Orders that were handed to the broker longer ago than `answer_within`, without a fill or a refusal since.
+
+    By this desk, or by another system before the import; where the trail tells of neither, since it was made.
+    """
+    handed = Max("events__at", filter=Q(events__kind__in=(EventKind.SUBMITTED, EventKind.IMPORTED)))
+    waiting = (
+        StagedOrder.objects.filter(status=OrderStatus.SUBMITTED)
+        .annotate(since=Coalesce(handed, "created_at"))
         .filter(since__lt=now - answer_within)
-        .order_by("since")
+        .order_by("since", "pk")
+        .values_list("pk", "client_order_id", "since")
     )
-    for row in handed:
-        identifier, since = row["order_id"], row["since"]
+    for identifier, client_order_id, since in waiting:
         later = OrderEvent.objects.filter(order_id=identifier, kind=EventKind.UNANSWERED, at__gte=since)
         marked = later.order_by("at").values_list("at", flat=True).first()
         yield Leftover(
             kind="unanswered order",
             database=PRIMARY_ALIAS,
-            subject=row["order__client_order_id"],
+            subject=client_order_id,
             found=f"submitted {since:%Y-%m-%d %H:%M:%S} UTC, no answer on record",
             would=f"{ASK_THE_BROKER} (its history says so since {marked:%Y-%m-%d %H:%M} UTC)"
             if marked
@@ -130,7 +133,7 @@ def _without_order(identifier: UUID) -> Leftover:
 
 
 def _of_fills(order: StagedOrder, filled: Filled, found: str, now: datetime) -> Leftover:
-    mendable = filled.quantity > 0 and filled.quantity >= order.filled_quantity and workflow.takes_fills(order)
+    mendable = workflow.can_rebook(order, filled)
     return Leftover(
         kind="fills disagree",
         database=PRIMARY_ALIAS,
@@ -163,7 +166,7 @@ def _disagreement(order: StagedOrder, filled: Filled) -> str:
         return f"its fills add up to {filled.quantity.normalize():f} of {order.quantity.normalize():f}, it is {status}"
     if status == OrderStatus.SUBMITTED and filled.quantity:
         return f"{filled.quantity.normalize():f} are filled, it is still {status}"
-    if status == OrderStatus.EXECUTED and not complete and not _is_imported(order):
+    if status == OrderStatus.EXECUTED and not complete and not workflow.is_imported(order):
         return _missing(order, filled.quantity)
     return ""
 
@@ -175,10 +178,6 @@ def _missing(order: StagedOrder, on_record: Decimal) -> str:
 
 def _shown(price: Decimal | None) -> str:
     return "no price" if price is None else f"{price.normalize():f}"
-
-
-def _is_imported(order: StagedOrder) -> bool:
-    return order.events.filter(kind=EventKind.IMPORTED).exists()
 
 
 def _filled_without_fills() -> Any:

@@ -20,6 +20,7 @@ from orders.assessment import Severity
 from orders.choices import (
     AT_BROKER,
     FILLABLE,
+    OPEN,
     REVIEWED,
     TRANSITIONS,
     EventKind,
@@ -298,9 +299,24 @@ def mark_unanswered(order_id: UUID, *, now: datetime, actor: str, since: datetim
     order = _get(order_id)
     if order.status != OrderStatus.SUBMITTED:
         raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order waits for no answer.")
+    if order.events.filter(kind=EventKind.UNANSWERED, at__gte=since).exists():
+        raise Refused("MARKED_BEFORE", "Its history says so already.")
     reason = f"no answer since {since:%Y-%m-%d %H:%M:%S} UTC: to be reconciled with the broker, not to be sent again"
     with transaction.atomic():
         return _same_status(order, kind=EventKind.UNANSWERED, now=now, actor=actor, reason=reason, seen=_seen(order))
+
+
+def can_rebook(order: StagedOrder, filled: Filled) -> bool:
+    """Whether the order's row may be made to say what its fills on record add up to: they tell of no less than it."""
+    if filled.quantity == 0 or filled.quantity < order.filled_quantity or not takes_fills(order):
+        return False
+    # An order that was executed here with fewer fills than that lacks one of them.
+    return order.status != OrderStatus.EXECUTED or filled.quantity >= order.quantity or is_imported(order)
+
+
+def is_imported(order: StagedOrder) -> bool:
+    """Whether its end was taken over from another system; what that one executed may come with fewer fills, or none."""
+    return order.events.filter(kind=EventKind.IMPORTED).exists()
 
 
 def rebook(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
@@ -310,12 +326,16 @@ def rebook(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
         if order is None:
             raise _unknown(order_id)
         filled = filled_so_far(order)
-        if not takes_fills(order) or filled.quantity < order.filled_quantity or filled.quantity == 0:
+        if not can_rebook(order, filled):
             raise Refused("FILLS_MISSING", "Its fills on record don't account for what the order says.")
+        status = _status_of(order, filled)
+        said = (order.status, order.filled_quantity, order.average_fill_price)
+        if said == (status, filled.quantity, filled.average_price):
+            raise Refused("FILLS_AGREE", "Its row says by now what its fills add up to.")
         last_at = order.executions.latest("execution_timestamp").execution_timestamp
         return _update(
             order,
-            _status_after(order, filled),
+            status,
             kind=EventKind.RECOVERED,
             actor=actor,
             now=now,
@@ -536,6 +556,12 @@ def filled_so_far(order: StagedOrder) -> Filled:
 def _status_after(order: StagedOrder, filled: Filled) -> OrderStatus:
     done = order.status == OrderStatus.EXECUTED or filled.quantity >= order.quantity
     return OrderStatus.EXECUTED if done else OrderStatus.PARTIALLY_FILLED
+
+
+def _status_of(order: StagedOrder, filled: Filled) -> OrderStatus:
+    """Of an order whose fills are old: unlike a late one, they don't open again what was cancelled or has expired."""
+    after = _status_after(order, filled)
+    return after if after == OrderStatus.EXECUTED or order.status in OPEN else OrderStatus(order.status)
 
 
 def _columns(order: StagedOrder, filled: Filled, last_at: datetime) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_time_series_in_a_database_of_their_own(url: str, tmp_path: Path) -> Non
     _succeeds("migrate", "--verbosity", "0", environment=environment)
     behind = manage("healthcheck", environment=environment)
     assert behind.status == 1
-    expected = "there is no file" if BACKEND == "sqlite" else "Run manage.py migrate --database timeseries."
+    expected = "there is no file" if BACKEND == "sqlite" else "Run manage.py migrate_all."
     assert expected in behind.out
 
     assert _succeeds("migrate_all", environment=environment).startswith("== default\n")

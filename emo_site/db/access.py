@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emo_site.db.aliases import apps_of
+from emo_site.db.aliases import apps_of, is_replica
 from emo_site.db.roles import HIDDEN_FROM_READERS, audit_tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """`owned`: tables of the desk that the user owns, or may alter as a member of their owner. `rewritable`: audit
-    tables whose rows the user may change or remove. `unreadable`: tables of the desk that it may not read."""
+    tables whose rows the user may change or remove. `unreadable`: tables of the desk that it needs and may not read."""
 
     user: str
     is_superuser: bool
@@ -37,8 +37,8 @@ SELECT current_user, r.rolsuper, r.rolcreaterole,
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
 _TABLES = """
-SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),
-       has_table_privilege(c.oid, 'UPDATE') OR has_table_privilege(c.oid, 'DELETE')
+SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_any_column_privilege(c.oid, 'SELECT'),
+       has_any_column_privilege(c.oid, 'UPDATE') OR has_table_privilege(c.oid, 'DELETE')
        OR has_table_privilege(c.oid, 'TRUNCATE')
 FROM pg_catalog.pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) ORDER BY 1
@@ -54,6 +54,8 @@ def look_at_access(connection: BaseDatabaseWrapper) -> Access:
         for label in here
         for model in apps.get_app_config(label).get_models(include_auto_created=True)
     ]
+    # A page that comes from a replica is shown to who is logged in there; a report from the primary is shown to nobody.
+    dispensable = frozenset[str]() if is_replica(connection.alias) else HIDDEN_FROM_READERS
     with connection.cursor() as cursor:
         cursor.execute(_SESSION, [])
         user, superuser, createrole, tls, network, checksums = cursor.fetchone()
@@ -65,7 +67,7 @@ def look_at_access(connection: BaseDatabaseWrapper) -> Access:
         makes_roles=createrole,
         owned=tuple(name for name, owns, _, _ in rows if owns),
         rewritable=tuple(name for name, _, _, changes in rows if changes and name in audits),
-        unreadable=tuple(name for name, _, reads, _ in rows if not reads and name not in HIDDEN_FROM_READERS),
+        unreadable=tuple(name for name, _, reads, _ in rows if not reads and name not in dispensable),
         tls=tls,
         over_network=network,
         checksums=checksums,

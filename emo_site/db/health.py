@@ -54,7 +54,7 @@ def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
     connection = connections[alias]
     if connection.vendor != "postgresql":
         _require_file(connection)
-        _require_writable_file(connection)
+        require_writable_file(connection)
         yield connection
         return
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
@@ -78,8 +78,8 @@ def _require_file(connection: BaseDatabaseWrapper) -> None:
         raise OperationalError(f"there is no file {name}; manage.py migrate makes it")
 
 
-def _require_writable_file(connection: BaseDatabaseWrapper) -> None:
-    # SQLite says "readonly database" or "unable to open", and not which file. It also writes beside the file (WAL).
+def require_writable_file(connection: BaseDatabaseWrapper) -> None:
+    """Raises OperationalError where SQLite could not write its file, or beside it (WAL), and would not say which."""
     name = str(connection.settings_dict["NAME"])
     if name.startswith("file:"):
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.exceptions import InconsistentMigrationHistory
@@ -31,6 +31,9 @@ LOCK_TIMEOUT_SECONDS = 3.0
 PAUSE_SECONDS = 3.0
 ATTEMPTS = 5
 _LOCK_NOT_AVAILABLE = "55P03"
+
+# Of CommandError `migrate` makes use where two migrations follow the same one.
+_FAILURES = (LockLost, DatabaseError, HypertableRefused, RolesRefused, InconsistentMigrationHistory, CommandError)
 
 Say = Callable[[str], None]
 
@@ -89,7 +92,7 @@ def migrate(*, wait: float, verbosity: int, stdout: TextIO, say: Say) -> None:
             try:
                 held[alias].require()
                 _migrate_one(alias, verbosity=verbosity, stdout=stdout, say=say)
-            except (LockLost, DatabaseError, HypertableRefused, RolesRefused, InconsistentMigrationHistory) as error:
+            except _FAILURES as error:
                 left = [other for other in aliases() if other not in {*done, alias}]
                 raise NotMigrated(
                     f"{_said(alias, error)}. Migrated: {', '.join(done) or 'none'}. {alias} is at its last migration"

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
@@ -27,9 +28,11 @@ VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 DML = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 APPEND = frozenset({"SELECT", "INSERT"})
 READ = frozenset({"SELECT"})
-# Whoever holds a session's key is logged in: a reader of reports has no use for it.
+COUNT = frozenset({"SELECT", "USAGE"})
+# Who holds a session's key is logged in, and who has a password's hash may guess it: reports need neither.
 HIDDEN_FROM_READERS = frozenset({Session._meta.db_table})
-# Replication state and who blocks whom; without it pg_stat_wal_receiver shows nothing, and no replica is believed.
+HIDDEN_COLUMNS = {User._meta.db_table: frozenset({"password"})}
+# Who blocks a migration, who is connected, and what a standby receives; all of it is NULL to others.
 SEES_STATISTICS = "pg_read_all_stats"
 
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
@@ -100,8 +103,33 @@ def privileges_of_app(tables: Sequence[str]) -> dict[str, frozenset[str]]:
     return {table: said.get(table, DML) for table in tables}
 
 
-def privileges_of_reader(table: str) -> frozenset[str]:
-    return frozenset() if table in HIDDEN_FROM_READERS else READ
+def privileges_of_reader(table: str, columns: Sequence[str]) -> frozenset[str]:
+    """Verbs, or where something of the table is hidden, verbs of columns (of_column)."""
+    if table in HIDDEN_FROM_READERS:
+        return frozenset()
+    if hidden := HIDDEN_COLUMNS.get(table):
+        return frozenset(of_column("SELECT", column) for column in columns if column not in hidden)
+    return READ
+
+
+def of_column(verb: str, column: str) -> str:
+    """How GRANT names the privilege on one column."""
+    return f'{verb} ("{column}")'
+
+
+def columns_of(connection: BaseDatabaseWrapper) -> Mapping[str, list[str]]:
+    """Names of the columns of each table and view in the desk's schema."""
+    found: dict[str, list[str]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, a.attname FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = %s::regnamespace AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            [SCHEMA],
+        )
+        for table, column in cursor.fetchall():
+            found[table].append(column)
+    return found
 
 
 def tables_of(connection: BaseDatabaseWrapper) -> list[str]:
@@ -159,29 +187,24 @@ def make(connection: BaseDatabaseWrapper, wanted: Sequence[Statement]) -> None:
 
 def grants(connection: BaseDatabaseWrapper, roles: Roles) -> list[Statement]:
     """What the tables and sequences lack or have too much of; the owner may run it."""
-    found, tables = _granted(connection), tables_of(connection)
-    wanted_of_app = privileges_of_app(tables)
+    found, relations, columns = _granted(connection), _relations(connection), columns_of(connection)
+    of_app = privileges_of_app([name for kind, name, _ in relations if kind != "S"])
     result: list[str] = []
-    for table in tables:
-        name = f'{SCHEMA}."{table}"'
+    for kind, relation, _ in relations:
+        is_sequence = kind == "S"
+        name = f'{"SEQUENCE" if is_sequence else "TABLE"} {SCHEMA}."{relation}"'
         for role, verbs in (
             ("PUBLIC", frozenset[str]()),
-            (roles.app, wanted_of_app[table]),
-            (roles.readonly, privileges_of_reader(table)),
+            (roles.app, COUNT if is_sequence else of_app[relation]),
+            (roles.readonly, READ if is_sequence else privileges_of_reader(relation, columns[relation])),
         ):
-            if found[table, role] == verbs:
+            if found[relation, role] == verbs:
                 continue
-            if found[table, role] - verbs:
-                result.append(f"REVOKE ALL ON TABLE {name} FROM {role}")
+            # With the table's go those of its columns.
+            if found[relation, role] - verbs:
+                result.append(f"REVOKE ALL ON {name} FROM {role}")
             if verbs:
-                result.append(f"GRANT {', '.join(sorted(verbs))} ON TABLE {name} TO {role}")
-    for kind, sequence, _ in _relations(connection):
-        if kind == "S":
-            name = f'{SCHEMA}."{sequence}"'
-            if not found[sequence, roles.app] >= {"USAGE", "SELECT"}:
-                result.append(f"GRANT USAGE, SELECT ON SEQUENCE {name} TO {roles.app}")
-            if not found[sequence, roles.readonly] >= READ:
-                result.append(f"GRANT SELECT ON SEQUENCE {name} TO {roles.readonly}")
+                result.append(f"GRANT {', '.join(sorted(verbs))} ON {name} TO {role}")
     return _plain(*result)
 
 
@@ -300,6 +323,18 @@ AND {_OF_NO_EXTENSION.format(catalog="pg_proc")} ORDER BY 1
 """  # noqa: S608
 
 
+_GRANTED = """
+SELECT o.relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END,
+       a.privilege_type, o.attname
+FROM (SELECT relname, relacl AS acl, NULL AS attname, relnamespace FROM pg_catalog.pg_class
+      UNION ALL
+      SELECT c.relname, t.attacl, t.attname, c.relnamespace
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND NOT t.attisdropped) o,
+     aclexplode(o.acl) a
+WHERE o.relnamespace = %s::regnamespace
+"""
+
+
 def _relations(connection: BaseDatabaseWrapper) -> list[tuple[str, str, str]]:
     """(kind, name, owner) of tables, views and sequences in the schema."""
     with connection.cursor() as cursor:
@@ -319,17 +354,12 @@ def _owned_sequences(connection: BaseDatabaseWrapper) -> set[str]:
 
 
 def _granted(connection: BaseDatabaseWrapper) -> Mapping[tuple[str, str], set[str]]:
-    """Verbs by (relation, role), PUBLIC among the roles. Without what owners have."""
+    """Verbs, and verbs of columns, by (relation, role), PUBLIC among the roles. Without what owners have."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT o.relname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END,"
-            " a.privilege_type FROM pg_catalog.pg_class o, aclexplode(o.relacl) a"
-            " WHERE o.relnamespace = %s::regnamespace",
-            [SCHEMA],
-        )
-        for relation, role, verb in cursor.fetchall():
-            found[relation, role].add(verb)
+        cursor.execute(_GRANTED, [SCHEMA])
+        for relation, role, verb, column in cursor.fetchall():
+            found[relation, role].add(verb if column is None else of_column(verb, column))
     return found
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,8 @@ SLOWEST_KEPT = 10
 SLOWEST_WITHIN_SECONDS = 3600.0
 # Quicker ones are not worth a look, and reading their text would cost more than they do.
 SLOWEST_FROM_SECONDS = 0.001
+# So many wait to be counted: it is cheaper all at once.
+MOST_FRESH = 256
 MOST_KINDS = 40
 OTHER_KINDS = "other"
 
@@ -85,6 +88,9 @@ class _Tally:
 
     def clear(self) -> None:
         self._lock = threading.Lock()
+        # (started, ended) of what is not in the buckets yet. A deque is added to and taken from without a lock.
+        self._fresh: deque[tuple[float, float]] = deque()
+        self._note = self._fresh.append
         self._buckets = [0] * (len(BOUNDS) + 1)
         # The buckets as they were at the start of the last window and of the current one.
         self._before = self._at_start = tuple(self._buckets)
@@ -101,27 +107,42 @@ class _Tally:
         try:
             result = execute(sql, params, many, context)
         except BaseException as error:
-            self._add(sql, started, kind_of(error))
+            self._add(sql, started, perf_counter())
+            self._failed(kind_of(error))
             raise
-        self._add(sql, started, None)
+        # What follows is part of every statement's time; the rest of the work waits for others to come along.
+        ended = perf_counter()
+        if ended - started <= self._floor and len(self._fresh) < MOST_FRESH:
+            self._note((started, ended))
+        else:
+            self._add(sql, started, ended)
         return result
 
-    def _add(self, sql: Any, started: float, kind: str | None) -> None:
-        ended = perf_counter()
-        seconds = ended - started
+    def _add(self, sql: Any, started: float, ended: float) -> None:
+        self._note((started, ended))
         with self._lock:
+            self._count()
+        if ended - started > self._floor:
+            self._keep(normalised(_as_text(sql)), ended - started, ended)
+
+    def _count(self) -> None:
+        """Takes what is fresh into the buckets, oldest first. Under the lock."""
+        buckets = self._buckets
+        while self._fresh:
+            started, ended = self._fresh.popleft()
             if ended > self._window_ends:
                 self._turn(ended)
-            self._buckets[bisect_right(BOUNDS, seconds)] += 1
+            seconds = ended - started
+            buckets[bisect_right(BOUNDS, seconds)] += 1
             self._total += seconds
             if seconds > self._slow_over:
                 self._slow += 1
-            if kind is not None:
-                if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
-                    kind = OTHER_KINDS
-                self._kinds[kind] = self._kinds.get(kind, 0) + 1
-        if seconds > self._floor:
-            self._keep(normalised(_as_text(sql)), seconds, ended)
+
+    def _failed(self, kind: str) -> None:
+        with self._lock:
+            if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
+                kind = OTHER_KINDS
+            self._kinds[kind] = self._kinds.get(kind, 0) + 1
 
     def _keep(self, text: str, seconds: float, ended: float) -> None:
         with self._lock:
@@ -150,6 +171,7 @@ class _Tally:
     def figures(self) -> DatabaseStatements:
         now, clock = perf_counter(), datetime.now(UTC)
         with self._lock:
+            self._count()
             if now > self._window_ends:
                 self._turn(now)
             self._forget(now)

@@ -155,6 +155,17 @@ def test_production_verifies_who_the_server_is(
     )
 
 
+@pytest.mark.parametrize("sslmode", ["require", "verify-full"])
+def test_production_verifies_the_server_that_backups_are_proven_on(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, sslmode: str
+) -> None:
+    settings.EMO_ENV, settings.EMO_BACKUP_SCRATCH = "prod", server(sslmode=sslmode)
+    monkeypatch.setattr(django_settings, "DATABASES", {"default": server(sslmode="verify-full")})
+    told = found(checks.production_verifies_servers(None))
+    words = "Database 'EMO_BACKUP_SCRATCH_URL' has sslmode=require in production."
+    assert told == ([("emo.E010", words)] if sslmode == "require" else [])
+
+
 def test_a_host_from_the_environment_is_no_socket(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
     settings.EMO_ENV = "prod"
@@ -245,3 +256,19 @@ def test_log_of_statements_is_warned_of(settings: Any, logged: bool) -> None:
     settings.EMO_DB_DEBUG = logged
     expected = [("emo.W008", "EMO_DB_DEBUG is on: SQL with its parameters goes to the log.")] if logged else []
     assert found(checks.statements_are_not_logged(None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "events", "health", "in_vain"),
+    [(30, 30, 7, True), (29, 30, 7, False), (30, None, 7, False), (None, 30, 7, False), (60, 30, 90, False)],
+)
+def test_compression_after_everything_is_gone_is_said(
+    settings: Any, after: int | None, events: int | None, health: int | None, in_vain: bool
+) -> None:
+    settings.EMO_COMPRESS_AFTER_DAYS = after
+    settings.EMO_RETAIN_MARKET_EVENTS_DAYS, settings.EMO_RETAIN_SYSTEM_HEALTH_DAYS = events, health
+    said = (
+        "EMO_COMPRESS_AFTER_DAYS=30 compresses nothing: chunks are dropped before (EMO_RETAIN_MARKET_EVENTS_DAYS=30,"
+        " EMO_RETAIN_SYSTEM_HEALTH_DAYS=7)."
+    )
+    assert found(checks.something_is_compressed(None)) == ([("emo.W031", said)] if in_vain else [])

@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 
-from emo_site.db.migration_lock import KEY
+from emo_site.db import migration
+from emo_site.db.migration_lock import KEY, MigrationLock
 from tests.conftest import BACKEND
 from tests.desk import Ran, _own, empty_database, manage
 from tests.run import PROJECT
@@ -182,6 +184,20 @@ def _execute(url: str, statement: str) -> None:
         return
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(statement)  # type: ignore[call-overload]
+
+
+def test_migrations_that_contradict_each_other_are_a_failure_and_not_something_unapplied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def conflict(*arguments: object, **options: object) -> None:
+        raise CommandError("Conflicting migrations detected")
+
+    monkeypatch.setattr(migration, "exclusive", lambda alias, **options: nullcontext(MigrationLock(None)))
+    monkeypatch.setattr(migration, "_refuse_lost_tables", lambda alias: None)
+    monkeypatch.setattr(migration, "_migrate_one", conflict)
+    with pytest.raises(CommandError, match=r"^default: Conflicting migrations detected\. Migrated: none\.") as raised:
+        call_command("migrate_all")
+    assert raised.value.returncode == 2
 
 
 def test_time_series_that_come_home_get_their_tables(url: str, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+from django.core.checks import Tags, run_checks
 from django.db import OperationalError
 
+from emo_site import checks
 from emo_site.db import health
 from monitoring import probes
 from monitoring.probes import DiskProbe
@@ -177,13 +179,20 @@ def test_a_read_only_sqlite_database_is_an_error_that_names_it(
     database.chmod(0o444 if what == "file" else 0o666)
     folder.chmod(0o777 if what == "file" else 0o555)
     place = database if what == "file" else folder
-    wrapper: Any = SimpleNamespace(vendor="sqlite", settings_dict={"NAME": str(database)})
+    wrapper: Any = SimpleNamespace(vendor="sqlite", alias="default", settings_dict={"NAME": str(database)})
     monkeypatch.setattr(health, "connections", {"default": wrapper})
     with plain_user():
         finding = probes.DatabaseProbe(alias="default").run()
         with pytest.raises(OperationalError), health.own_connection("default"):
             pass
+        # `migrate` asks this before it does anything.
+        monkeypatch.setattr(checks, "connections", {"default": wrapper})
+        told = run_checks(tags=[Tags.database], databases=["default"])
     assert (str(finding.status), finding.message) == (
         "error",
         f"Can't be used: the {what} {place} is read-only for this process",
     )
+    words = f"Database 'default': the {what} {place} is read-only for this process."
+    assert [(message.id, message.msg) for message in told if str(message.id).startswith("emo.")] == [
+        ("emo.E012", words)
+    ]

@@ -94,7 +94,7 @@ def test_a_database_that_was_never_migrated_exits_1_and_says_what_to_run(tmp_pat
     sqlite3.connect(tmp_path / "empty.sqlite").execute("VACUUM").connection.close()
     ran = manage("healthcheck", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/empty.sqlite"})
     assert ran.status == 1
-    assert "Run manage.py migrate --database default." in ran.out
+    assert "Run manage.py migrate_all." in ran.out
     assert "Not recorded: " in ran.out
 
 

@@ -96,6 +96,11 @@ def test_migrations(monkeypatch: pytest.MonkeyPatch, missing: Any, expected: tup
     assert said(probes.MigrationsProbe(alias="default").run()) == expected
 
 
+def test_replica_that_is_down_does_not_make_the_desk_fail() -> None:
+    assert probes.MigrationsProbe(alias="default").critical
+    assert not probes.MigrationsProbe(alias="replica1").critical
+
+
 NONE = Capabilities(available=None, installed=None, preloaded=False, licence=None)
 ENABLED = Capabilities(available="2.19", installed="2.19", preloaded=True, licence="apache")
 ON_DISK = Capabilities(available="2.19", installed=None, preloaded=False, licence=None)

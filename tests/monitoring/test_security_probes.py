@@ -134,17 +134,21 @@ def test_probe_of_files_looks_at_data_databases_and_secrets(
     wal = _made(open_folder / "db" / "desk.sqlite-wal", 0o644)
     data = open_folder / "data"
     data.mkdir(0o755)
+    backups = open_folder / "backups"
+    backups.mkdir(0o755)
     settings.EMO_ENV, settings.EMO_DATA_DIR, settings.EMO_SECRET_FILES = environment, data, [str(key)]
+    settings.EMO_BACKUP_DIR = backups
     databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
     monkeypatch.setattr(django_settings, "DATABASES", databases)
     finding = FilesProbe().run()
     assert str(finding.status) == status
     assert finding.metrics["exposed"] == [
         f"{data} (0755, everybody may read it)",
+        f"{backups} (0755, everybody may read it)",
         f"{wal} (0644, everybody may read it)",
         f"{key} (0644, everybody may read it)",
     ]
-    for path in (data, wal, key):
+    for path in (data, backups, wal, key):
         path.chmod(0o700)
     assert (str(FilesProbe().run().status), FilesProbe().run().message) == ("healthy", "others can't get at them")
 

@@ -150,6 +150,32 @@ def test_order_without_an_answer_is_marked_once_and_stays_a_persons_until_it_is_
     assert recover() == (0, [])
 
 
+def test_order_that_another_system_submitted_waits_for_its_answer_too(trader: User, reviewer: User) -> None:
+    order = staged(trader)
+    workflow.import_history(
+        order.pk, status=S.SUBMITTED, actor=trader, now=NOW, reason="old system", reviewer=reviewer, reviewed_at=NOW
+    )
+    status, [item] = recover("--yes")
+    assert (status, item["kind"], item["subject"]) == (1, "unanswered order", order.client_order_id)
+    assert trail(order)[-1][1:] == (EventKind.UNANSWERED, S.SUBMITTED)
+    # Whose trail lost that event is found all the same.
+    _forget(OrderEvent.objects.filter(order=order, kind__in=(EventKind.IMPORTED, EventKind.UNANSWERED)))
+    assert "unanswered order" in dict(found())
+
+
+def test_two_who_recover_at_once_leave_one_mark(trader: User, reviewer: User) -> None:
+    order = submitted(trader, reviewer)
+    seen = [list(recovery.unanswered(now=LATER, answer_within=timedelta(0))) for _ in range(2)]
+    for [leftover], refusal in zip(seen, ("", "says so already"), strict=True):
+        assert leftover.mend is not None
+        if refusal:
+            with pytest.raises(recovery.NotMended, match=refusal):
+                leftover.mend()
+        else:
+            leftover.mend()
+    assert [kind for _, kind, _ in trail(order)].count(EventKind.UNANSWERED) == 1
+
+
 def test_order_that_was_submitted_a_moment_ago_may_still_be_answered(trader: User, reviewer: User) -> None:
     submitted(trader, reviewer)
     assert recover("--answer-within", "30") == (0, [])
@@ -234,6 +260,39 @@ def test_fills_that_are_missing_are_not_made_up(trader: User, reviewer: User) ->
     order.refresh_from_db()
     assert (order.status, order.filled_quantity, trail(order)) == (S.EXECUTED, 2, before)
     with pytest.raises(Refused, match="don't account for"):
+        workflow.rebook(order.pk, now=LATER, actor="recover")
+
+
+def test_order_that_says_executed_and_lacks_a_fill_is_a_persons_each_time(trader: User, reviewer: User) -> None:
+    order = submitted(trader, reviewer)
+    filled(order, trader, "1")
+    damaged(order, status=S.EXECUTED)
+    before = trail(order)
+    for _ in range(2):
+        status, items = recover("--yes")
+        [item] = [item for item in items if item["kind"] == "fills disagree"]
+        assert (status, item["can_be_done"], item["left"]) == (1, False, True)
+    assert trail(order) == before
+
+
+@pytest.mark.parametrize(
+    ("quantity", "damage", "after"),
+    [("1", {"average_fill_price": Decimal(1)}, S.CANCELLED), ("2", {"filled_quantity": 0}, S.EXECUTED)],
+)
+def test_cancelled_order_is_not_opened_again_by_adding_up(
+    trader: User, reviewer: User, quantity: str, damage: dict[str, Any], after: str
+) -> None:
+    order = submitted(trader, reviewer)
+    filled(order, trader, "1")
+    workflow.cancel(order.pk, actor=trader, now=NOW)
+    ExecutedOrder.objects.update(execution_quantity=Decimal(quantity))
+    damaged(order, **damage)
+    assert recover("--yes")[0] == 0
+    order.refresh_from_db()
+    assert (order.status, order.filled_quantity) == (after, Decimal(quantity))
+    assert order.average_fill_price == Decimal("400.5")
+    assert recover() == (0, [])
+    with pytest.raises(Refused, match="says by now"):
         workflow.rebook(order.pk, now=LATER, actor="recover")
 
 
@@ -389,6 +448,28 @@ def test_quarantined_rows_that_are_events_by_now_are_taken_in(db: None, tmp_path
     assert not path.exists()
     assert recover() == (0, [])
     assert MarketEvent.objects.count() == 2
+
+
+def test_rows_in_quarantine_are_under_their_name_wherever_it_is_cut_off(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = quarantine(tmp_path / "quarantine/x.jsonl", GOOD, BAD)
+    path.chmod(0o600)
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        for name in ("replace", "rename"):
+            broken.setattr(Path, name, full)
+        status, [item] = recover("--yes")
+    assert (status, item["done"]) == (1, None)
+    assert item["failed"] == f"{path}: No space left on device; what was taken in is on record"
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [GOOD, BAD]
+    path.with_name("x.jsonl.recovered-20251103T153000Z").unlink(missing_ok=True)
+    assert recover("--yes")[1][0]["done"].startswith("0 new on record, 1 still in quarantine")
+    # What nobody else could read before, nobody else can read now.
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
 
 
 def test_quarantine_of_a_run_that_did_not_end_is_left_to_it(db: None, tmp_path: Path) -> None:

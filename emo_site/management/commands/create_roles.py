@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentParser
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
@@ -40,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         outcomes: list[role_proof.Outcome] = []
+        made = ""
         try:
             wanted = roles.Roles(prefix=options["prefix"])
             passwords = _passwords(wanted)
@@ -49,15 +51,17 @@ class Command(BaseCommand):
                     self.stdout.write(f"== {alias}")
                     if not options["prove"]:
                         self._make(connection, wanted, passwords, dry_run=options["dry_run"])
+                        made = alias
                     if not options["dry_run"]:
                         found = role_proof.prove(connection, wanted, passwords)
                         self._report(found, everything=options["verbosity"] > 1)
                         outcomes += found
         except (roles.RolesRefused, ImproperlyConfigured) as error:
             raise CommandError(str(error), returncode=EXIT_NOT_DONE) from error
-        except DatabaseError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CommandError(f"{alias}: nothing was changed there ({reason})", returncode=EXIT_NOT_DONE) from error
+        except (DatabaseError, psycopg.Error) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            what = "the roles are made, and not proven" if made == alias else "nothing was changed there"
+            raise CommandError(f"{alias}: {what} ({reason})", returncode=EXIT_NOT_DONE) from error
         if wrong := [outcome for outcome in outcomes if not outcome.as_expected]:
             raise CommandError(f"{len(wrong)} of {len(outcomes)} are not as expected.", returncode=EXIT_DIFFERS)
 

@@ -7,17 +7,22 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections, transaction
+from django.db import DatabaseError, connections
 
 from emo_site.db.aliases import database_of
+from emo_site.db.health import require_answer
 from emo_site.db.timescale.capabilities import look_up
-from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected, make_hypertable
+from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected
+from monitoring.chunk_settings import partition
 from monitoring.models import MarketEvent, SystemHealth
+
+EXIT_NOT_DONE = 2
 
 
 class Command(BaseCommand):
     help = (
         "Shows which time series are still ordinary tables on a server with TimescaleDB; --yes makes them hypertables."
+        " Exit status: 0 done or nothing to do, 2 could not be done."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -25,9 +30,19 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="do it; the tables are locked while rows are moved")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        alias = options["database"]
-        if alias != database_of("monitoring"):
-            raise CommandError(f"--database={alias}: the time series live in {database_of('monitoring')}")
+        alias, home = options["database"], database_of("monitoring")
+        if alias != home:
+            raise CommandError(f"--database={alias}: the time series live in {home}", returncode=EXIT_NOT_DONE)
+        try:
+            self._sync(alias, do=options["yes"])
+        except HypertableRefused as error:
+            raise CommandError(str(error), returncode=EXIT_NOT_DONE) from error
+        except DatabaseError as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CommandError(f"{alias}: could not be done ({reason})", returncode=EXIT_NOT_DONE) from error
+
+    def _sync(self, alias: str, *, do: bool) -> None:
+        require_answer(alias)
         connection = connections[alias]
         if settings.EMO_TIMESCALE == "off" or not expected(look_up(connection)):
             self.stdout.write(f"{alias}: no TimescaleDB to be used; ordinary tables are right.")
@@ -38,17 +53,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{alias}: {', '.join(sorted(found))} are hypertables.")
             return
         for model in missing:
-            self._make(alias, model._meta.db_table, do=options["yes"])
-        if not options["yes"]:
+            self._make(alias, model._meta.db_table, do=do)
+        if not do:
             self.stdout.write("Nothing was changed. Run again with --yes.")
 
     def _make(self, alias: str, table: str, *, do: bool) -> None:
         if not do:
             self.stdout.write(f"{alias}: {table} would become a hypertable, its rows included.")
             return
-        try:
-            with transaction.atomic(using=alias):
-                make_hypertable(connections[alias], table, time_column="timestamp", chunk_interval="7 days")
-        except HypertableRefused as error:
-            raise CommandError(str(error)) from error
+        partition(alias, table)
         self.stdout.write(f"{alias}: {table} is a hypertable now.")

@@ -166,10 +166,17 @@ def test_reader_neither_writes_nor_sees_sessions(shared: Desk) -> None:
         for statement in (
             "UPDATE staged_orders SET source = ''",
             "SELECT * FROM django_session",
+            "SELECT password FROM auth_user",
+            "SELECT * FROM auth_user",
             "CREATE TEMP TABLE t()",
         ):
             with pytest.raises(InsufficientPrivilege):
                 reader.execute(statement)
+
+
+def test_reader_sees_who_people_are(shared: Desk) -> None:
+    with psycopg.connect(shared.url("readonly")) as reader:
+        reader.execute("SELECT id, username, email, is_active FROM auth_user")
 
 
 def test_second_run_finds_nothing_to_grant_and_leaves_everything_as_it_was(shared: Desk) -> None:
@@ -224,6 +231,20 @@ def test_table_of_a_later_migration_can_be_added_to_only_until_its_grants_are_co
         ("GRANT {migrator} TO {app}", r"SET ROLE \w+_migrator +refused +allowed"),
         ("ALTER TABLE order_events OWNER TO {app}", r'DROP TABLE public."order_events" +refused +allowed'),
         ("REVOKE INSERT ON order_events FROM {app}", r'INSERT INTO public."order_events" .* allowed +refused'),
+        (
+            "GRANT UPDATE (reason) ON order_events TO {app}",
+            r'UPDATE \S+ SET "reason" = NULL WHERE false +refused +allowed',
+        ),
+        ("GRANT SELECT (session_key) ON django_session TO {readonly}", r'SELECT "session_key" .* refused +allowed'),
+        ("GRANT SELECT ON auth_user TO {readonly}", r'SELECT "password" FROM public."auth_user" .* refused +allowed'),
+        (
+            "GRANT TRIGGER ON order_events TO {app}",
+            r"nothing to change +REVOKE ALL ON TABLE public.\"order_events\" FROM",
+        ),
+        (
+            "GRANT UPDATE ON ALL SEQUENCES IN SCHEMA public TO PUBLIC",
+            r"REVOKE ALL ON SEQUENCE \S+ FROM PUBLIC and \d+ more",
+        ),
         ("GRANT UPDATE ON system_health TO {app}", r'UPDATE public."system_health" .* refused +allowed'),
         ("ALTER ROLE {readonly} RESET default_transaction_read_only", r"default_transaction_read_only +on +off"),
     ],

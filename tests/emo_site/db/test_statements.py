@@ -145,6 +145,15 @@ def test_quick_statements_are_none_of_the_slowest(clock: Clock) -> None:
     assert counted().count == 2
 
 
+def test_none_is_lost_while_many_wait_to_be_counted(clock: Clock) -> None:
+    for number in range(3 * statements.MOST_FRESH + 5):
+        clock.sent("SELECT a", 0.0001 if number % 2 else 0.0004)
+    found = counted()
+    assert (found.count, found.recent) == (3 * statements.MOST_FRESH + 5,) * 2
+    assert found.p95_ms == pytest.approx(0.4, rel=0.09)
+    assert len(statements._tally("default")._fresh) == 0
+
+
 def test_no_more_than_ten_are_kept_and_quicker_ones_leave(clock: Clock) -> None:
     for number in range(12):
         clock.sent(f"SELECT a{'b' * number}", 0.002 + 0.001 * number)
