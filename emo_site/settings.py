@@ -292,5 +292,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django.db.backends": {"level": "DEBUG" if EMO_DB_DEBUG else "WARNING"}},
+    "loggers": {
+        "django.db.backends": {"level": "DEBUG" if EMO_DB_DEBUG else "WARNING"},
+        # In an outage it says the same several times a second; emo_site.db.connections says each change once.
+        "psycopg.pool": {"level": "ERROR"},
+    },
 }

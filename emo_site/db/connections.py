@@ -102,9 +102,12 @@ class Places:
 
     def served(self, place: str, host: tuple[str, str]) -> None:
         self._served_by[place] = ":".join(host)
-        self._failed_at.pop(place, None)
+        if self._failed_at.pop(place, None) is not None:
+            logger.warning("%s: connected again, to %s", place, ":".join(host))
 
-    def failed(self, place: str) -> None:
+    def failed(self, place: str, error: Exception) -> None:
+        if place not in self._failed_at:
+            logger.warning("%s: no server can be used: %s", place, " ".join(str(error).split()))
         self._failed_at[place] = time.monotonic()
 
     def is_down(self, place: str) -> bool:
@@ -120,7 +123,7 @@ def place_of(parameters: dict[str, Any]) -> str:
     """The key of a set of hosts, from libpq's parameters or Django's settings of a database."""
     read = {str(name).lower(): value for name, value in parameters.items()}
     name = read.get("dbname") or read.get("name")
-    return f"{read.get('host') or ''}|{read.get('port') or ''}|{name}"
+    return f"{name} at {read.get('host') or ''}:{read.get('port') or ''}"
 
 
 class GuardedConnection(psycopg.Connection[Any]):
@@ -148,9 +151,10 @@ class GuardedConnection(psycopg.Connection[Any]):
             if found and not first_time:
                 break
         if not found:
-            places.failed(place)
             kind = Fenced if all(isinstance(each, Fenced) for each in failures) else psycopg.OperationalError
-            raise kind("; ".join(str(each).strip() for each in failures))
+            none_found = kind("; ".join(str(each).strip() for each in failures))
+            places.failed(place, none_found)
+            raise none_found
         found.sort(key=lambda each: each[0])
         timeline, host, connection = found.pop()
         for _, _, other in found:
@@ -177,10 +181,10 @@ class GuardedConnection(psycopg.Connection[Any]):
     def _to_one(cls, place: str, conninfo: str, kwargs: dict[str, Any]) -> Self:
         try:
             connection = cls._bounded(conninfo, kwargs)
-        except psycopg.Error:
-            places.failed(place)
+        except psycopg.Error as error:
+            places.failed(place, error)
             raise
-        places.served(place, ("", ""))
+        places.served(place, hosts_of(kwargs)[0])
         return connection
 
     @classmethod

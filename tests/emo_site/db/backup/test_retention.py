@@ -126,12 +126,12 @@ def test_remains_of_killed_backups_are_removed(tmp_path: Path) -> None:
 def test_newest_is_the_newest_by_name(tmp_path: Path) -> None:
     (tmp_path / OWN).write_text("x")
     (tmp_path / "emo-dev-20241103T020000Z.tar.age").write_text("x")
-    assert Shelf(tmp_path, "dev").newest() == tmp_path / OWN
+    assert Shelf(tmp_path, "dev").newest(at("2025-11-04T00:00")).path == tmp_path / OWN
 
 
 def test_folder_without_backups_is_said(tmp_path: Path) -> None:
     with pytest.raises(CouldNot, match="there is no backup of dev"):
-        Shelf(tmp_path / "nowhere", "dev").newest()
+        Shelf(tmp_path / "nowhere", "dev").newest(at("2025-11-04T00:00"))
 
 
 def _hold(folder: Path, held: object, done: object) -> None:
