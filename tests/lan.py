@@ -88,6 +88,8 @@ def network() -> Iterator[Lan]:
         here, there = f"{RANGE}.{number}.1", f"{RANGE}.{number}.2"
         link = f"emo{number}n{os.getpid() % 100000}"
         _ip(None, f"link add {link} type veth peer name uplink netns {router}")
+        # It vanishes with the router too, but when is the kernel's affair.
+        stack.callback(_remove, link)
         _ip(None, f"address add {here}/30 dev {link}")
         _ip(None, f"link set {link} up")
         _ip(router, f"address add {there}/30 dev uplink")
@@ -97,6 +99,11 @@ def network() -> Iterator[Lan]:
         forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
         servers._checked(["nsenter", f"--net=/proc/{router}/ns/net", "sh", "-c", forward])
         yield Lan(number, router, stack)
+
+
+def _remove(link: str) -> None:
+    with contextlib.suppress(servers.Unavailable):
+        _ip(None, f"link delete {link}")
 
 
 @contextlib.contextmanager
