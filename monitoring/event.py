@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import sha256
 from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]  # not in typeshed
 from struct import Struct
 from typing import Any, NamedTuple
@@ -32,10 +32,12 @@ _SMALLEST = -_LARGEST
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A time after this is not before 1971 in any zone.
 _SAFE = 366 * 86400 * 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
 # The two halves of a UUIDv7: its version stands in the first one, its variant in the second.
 _VERSION = 0x7000
-_VARIANT_OF = [bytes([0b10 << 6 | byte & 0b11_1111]) for byte in range(256)]
-_first_half = Struct(">Q").pack
+_VARIANT, _TAIL = 0b10 << 62, (1 << 62) - 1
+_halves = Struct(">QQ").pack
+_beginning_of_digest = Struct(">Q24x").unpack
 
 
 def _not_json(value: object) -> str:
@@ -120,7 +122,7 @@ def row_of(event: Fields) -> Row:
     volume = None if event.volume is None else volume_text(event.volume)
     metadata = json_of(event.metadata)
     text = f"{event.source}\x1f{event.symbol}\x1f{event_type}\x1f{price}\x1f{volume}\x1f{metadata}"
-    identity = identity_of(text, at) if event.id is None else given_identity(event.id, event.timestamp)
+    identity = identity_of(text.encode(), at) if event.id is None else given_identity(event.id, event.timestamp)
     return Row(identity, at, event.symbol, event_type, price, volume, event.source, level, metadata)
 
 
@@ -140,10 +142,9 @@ def words(symbol: str, event_type: str, source: str, level: str) -> tuple[str, s
 def microseconds_of(timestamp: datetime) -> int:
     """Since 1970."""
     try:
-        since = timestamp - _EPOCH
+        microseconds = (timestamp - _EPOCH) // _MICROSECOND
     except TypeError:
         raise InvalidEvent("timestamp", repr(timestamp), "needs a time zone") from None
-    microseconds = (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
     if microseconds < _SAFE and timestamp.year < EARLIEST_YEAR:
         raise InvalidEvent("timestamp", repr(timestamp), f"is before {EARLIEST_YEAR}")
     return microseconds
@@ -181,11 +182,10 @@ def json_of(metadata: dict[str, Any]) -> str:
     return text
 
 
-def identity_of(text: str, microseconds: int) -> bytes:
+def identity_of(said: bytes, microseconds: int) -> bytes:
     """As emo_site.db.uuid7 makes it, of the time and the digest of the rest; a test holds the two together."""
-    digest = hashlib.sha256(text.encode()).digest()
-    milliseconds, fraction = divmod(microseconds, 1000)
-    return _first_half(milliseconds << 16 | _VERSION | fraction) + _VARIANT_OF[digest[0]] + digest[1:8]
+    (tail,) = _beginning_of_digest(sha256(said).digest())
+    return _halves(microseconds // 1000 << 16 | _VERSION | microseconds % 1000, tail & _TAIL | _VARIANT)
 
 
 def given_identity(identity: UUID, timestamp: datetime) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from monitoring.event import Fields, InvalidEvent
 from monitoring.text_lines import LONGEST_LINE, Mark, Piece
@@ -22,11 +22,26 @@ BEFORE_PROCESSES = 16
 # Validation costs as much as the server's part of the work; more processes than this only wait for the server.
 MOST_PROCESSES = 2
 
-# What the writer makes of an event; its id comes first.
-StoredRow = tuple[Any, ...]
-Read = Callable[[bytes], Fields]
-# Makes of an event what is to be written; raises InvalidEvent.
-Stored = Callable[[Fields], StoredRow]
+# An event as its writer wants it.
+StoredRow = Any
+# Of a line of a file; raises InvalidEvent.
+Make = Callable[[bytes], StoredRow]
+
+
+class Rows(Protocol):
+    """Some rows of one writer."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a writer wants its rows. All are functions that pickle knows by name; the first two raise InvalidEvent."""
+
+    row: Callable[[Fields], StoredRow]
+    # Of a line of JSON.
+    row_of_json: Make
+    together: Callable[[list[StoredRow]], Rows]
 
 
 class ReaderLost(Exception):
@@ -46,46 +61,47 @@ class Refused:
 class Block:
     """The next rows of a file. `lines` has the line of each row; `mark` is where the block ends."""
 
-    rows: list[StoredRow]
+    rows: Rows
     lines: Sequence[int]
     refused: list[Refused]
     mark: Mark
 
 
-def blocks_of(pieces: Iterator[Piece], read: Read, stored: Stored) -> Iterator[Block]:
-    """The blocks in the order of the pieces. `read` and `stored` must be such that pickle knows them by name."""
+def blocks_of(pieces: Iterator[Piece], make: Make, form: Form) -> Iterator[Block]:
+    """The blocks in the order of the pieces. `make` must be such that pickle knows it by name."""
     for piece in islice(pieces, BEFORE_PROCESSES):
-        yield block_of(piece, read, stored)
+        yield block_of(piece, make, form)
     more = next(pieces, None)
     if more is not None:
-        yield from _by_processes(more, pieces, read, stored, processes())
+        yield from _by_processes(more, pieces, make, form, processes())
 
 
-def block_of(piece: Piece, read: Read, stored: Stored) -> Block:
+def block_of(piece: Piece, make: Make, form: Form) -> Block:
     rows: list[StoredRow] = []
     lines: list[int] = []
     refused: list[Refused] = []
     if piece.length:
         problem = InvalidEvent("row", f"{piece.length:,} bytes", f"is longer than {LONGEST_LINE:,} bytes")
         refused.append(Refused(piece.first, problem, piece.data[:EXCERPT].decode(errors="backslashreplace")))
-        return Block(rows, lines, refused, piece.after)
+        return Block(form.together(rows), lines, refused, piece.after)
     whole = piece.data.removesuffix(b"\n").split(b"\n")
     try:
         # Nearly always all of them are events.
-        good = [stored(read(line)) for line in whole]
-        return Block(good, range(piece.first, piece.first + len(good)), refused, piece.after)
+        good = [make(line) for line in whole]
+        return Block(form.together(good), range(piece.first, piece.first + len(good)), refused, piece.after)
     except InvalidEvent:
         pass
     for number, line in enumerate(whole, start=piece.first):
         try:
-            rows.append(stored(read(line)))
+            rows.append(make(line))
             lines.append(number)
         except InvalidEvent as error:
             # Blank lines are none of anybody's rows; nearly all lines are not, so this is asked last.
             if line and not line.isspace():
                 refused.append(Refused(number, error, line.decode(errors="backslashreplace")))
     # A last line that is cut off may be whole the next time.
-    return Block(rows, lines, refused, piece.before if piece.open_end and refused else piece.after)
+    mark = piece.before if piece.open_end and refused else piece.after
+    return Block(form.together(rows), lines, refused, mark)
 
 
 def processes() -> int:
@@ -93,10 +109,10 @@ def processes() -> int:
     return min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
-def _by_processes(first: Piece, rest: Iterator[Piece], read: Read, stored: Stored, count: int) -> Iterator[Block]:
+def _by_processes(first: Piece, rest: Iterator[Piece], make: Make, form: Form, count: int) -> Iterator[Block]:
     """Each process has one piece at a time: who only ever answers can't block the one who asks."""
     with ExitStack() as stack:
-        readers = [stack.enter_context(_Reader(read, stored)) for _ in range(count)]
+        readers = [stack.enter_context(_Reader(make, form)) for _ in range(count)]
         readers[0].ask(first)
         for reader in readers[1:]:
             reader.ask(next(rest, None))
@@ -109,11 +125,11 @@ def _by_processes(first: Piece, rest: Iterator[Piece], read: Read, stored: Store
 
 
 class _Reader:
-    def __init__(self, read: Read, stored: Stored) -> None:
+    def __init__(self, make: Make, form: Form) -> None:
         # Not forked: this process has threads and connections.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_answer, args=(theirs, read, stored), daemon=True, name="read rows")
+        self._process = context.Process(target=_answer, args=(theirs, make, form), daemon=True, name="read rows")
         self._process.start()
         # Kept open here it would hide that the process has ended.
         theirs.close()
@@ -150,12 +166,12 @@ def _lost() -> Iterator[None]:
         raise ReaderLost("a process that validates rows has ended") from error
 
 
-def _answer(pipe: Connection, read: Read, stored: Stored) -> None:
+def _answer(pipe: Connection, make: Make, form: Form) -> None:
     """What the process does. It ends with the one that asks, even if that was killed."""
     # Ctrl-C goes to all of a terminal's processes; the one that asks decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         while True:
-            pipe.send(block_of(pipe.recv(), read, stored))
+            pipe.send(block_of(pipe.recv(), make, form))
     except (EOFError, OSError):
         return

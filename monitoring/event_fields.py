@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitoring.choices import EventLevel, EventType
-from monitoring.event import Fields, InvalidEvent
+from monitoring.event import Fields, InvalidEvent, Row, row_of
 
 TYPES: dict[str, Any] = {
     "symbol": str,
@@ -56,6 +56,11 @@ def from_json(line: bytes) -> Fields:
     except _MISTAKES:
         # Field by field, which is slow but can tell the one that is wrong.
         return _from_raw(line)
+
+
+def row_of_json(line: bytes) -> Row:
+    """As it is stored. Raises InvalidEvent."""
+    return row_of(from_json(line))
 
 
 def from_values(values: Mapping[str, object]) -> Fields:

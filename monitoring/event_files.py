@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from os import SEEK_END
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
@@ -18,8 +19,8 @@ import arro3.io
 from django.db import models
 
 from monitoring.event import Fields, InvalidEvent
-from monitoring.event_blocks import Block, Refused, Stored, StoredRow, blocks_of
-from monitoring.event_fields import csv_cells, csv_reader, from_json, from_values, unusable
+from monitoring.event_blocks import Block, Form, Make, Refused, StoredRow, blocks_of
+from monitoring.event_fields import csv_cells, csv_reader, from_values, unusable
 from monitoring.text_lines import Lines, Mark
 
 STDIN = "-"
@@ -61,7 +62,7 @@ class EventFile(Protocol):
     def check(self) -> None:
         """Raises Unusable where the file can't be read at all."""
 
-    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+    def blocks(self, after: Mark, form: Form) -> Iterator[Block]:
         """The rows behind the mark. Raises Unusable, also where what is before the mark has changed."""
 
 
@@ -120,13 +121,13 @@ class TextFile:
         if self.name == STDIN or (Path(self.name).exists() and not Path(self.name).is_file()):
             return
         with _reading(self.name), self._open() as stream:
-            self._reader(Lines(stream).head())
+            self._header(Lines(stream).head())
 
-    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+    def blocks(self, after: Mark, form: Form) -> Iterator[Block]:
         with _reading(self.name), self._open() as stream:
             lines = Lines(stream)
             head = lines.head()
-            read = self._reader(head)
+            make = self._maker(self._header(head), form)
             if after.offset:
                 # It must be there still, byte for byte: else a line is not the row that it was.
                 lines.skip(after.offset)
@@ -138,14 +139,14 @@ class TextFile:
                     raise Unusable(f"{self.name}: has a header and no rows")
             elif head.startswith(BYTE_ORDER_MARK):
                 lines.skip(len(BYTE_ORDER_MARK))
-            yield from blocks_of(lines.pieces(), read, stored)
+            yield from blocks_of(lines.pieces(), make, form)
 
-    def _reader(self, head: bytes) -> Callable[[bytes], Fields]:
-        """How to read a line, found out from the beginning of the file."""
+    def _header(self, head: bytes) -> list[str]:
+        """The columns of a table; none of JSON lines. Raises Unusable where such a file does not begin so."""
         if reason := _other_kind(head):
             raise Unusable(f"{self.name}: {reason}")
         if self.format == FileFormat.JSONL:
-            return from_json
+            return []
         first = head.removeprefix(BYTE_ORDER_MARK).partition(b"\n")[0]
         try:
             header = [name.strip() for name in csv_cells(first)]
@@ -153,7 +154,12 @@ class TextFile:
             raise Unusable(f"{self.name}: the header can't be read: {error}") from error
         if reason := unusable(header):
             raise Unusable(f"{self.name}: {reason}")
-        return csv_reader(header)
+        return header
+
+    def _maker(self, header: list[str], form: Form) -> Make:
+        if self.format == FileFormat.JSONL:
+            return form.row_of_json
+        return partial(_row_of_csv, csv_reader(header), form.row)
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
@@ -180,6 +186,10 @@ class TextFile:
 
 class Peekable(Protocol):
     def peek(self, size: int, /) -> bytes: ...
+
+
+def _row_of_csv(read: Callable[[bytes], Fields], row: Callable[[Fields], StoredRow], line: bytes) -> StoredRow:
+    return row(read(line))
 
 
 def _other_kind(head: bytes) -> str:
@@ -210,7 +220,7 @@ class ParquetFile:
         with _reading(self.name):
             self._table()
 
-    def blocks(self, after: Mark, stored: Stored) -> Iterator[Block]:
+    def blocks(self, after: Mark, form: Form) -> Iterator[Block]:
         with _reading(self.name):
             table = self._table()
             columns = table.schema.names
@@ -224,7 +234,7 @@ class ParquetFile:
                     values = [batch.column(place).to_pylist() for place in range(len(columns))]
                     cells = list(zip(*values, strict=True))
                     skipped = max(0, after.lines - first + 1)
-                    yield _table_block(columns, cells[skipped:], first + skipped, Mark(done, size, digest), stored)
+                    yield _table_block(columns, cells[skipped:], first + skipped, Mark(done, size, digest), form)
             if not done:
                 raise Unusable(f"{self.name}: is empty")
 
@@ -279,16 +289,16 @@ def _damage_refused(name: str) -> Iterator[None]:
         raise Unusable(f"{name}: the Parquet file is damaged ({reason})") from error
 
 
-def _table_block(columns: list[str], cells: list[tuple[object, ...]], first: int, mark: Mark, stored: Stored) -> Block:
+def _table_block(columns: list[str], cells: list[tuple[object, ...]], first: int, mark: Mark, form: Form) -> Block:
     rows: list[StoredRow] = []
     lines: list[int] = []
     refused: list[Refused] = []
     for number, values in enumerate(cells, start=first):
         named = dict(zip(columns, values, strict=True))
         try:
-            rows.append(stored(from_values(named)))
+            rows.append(form.row(from_values(named)))
             lines.append(number)
         except InvalidEvent as error:
             text = ", ".join(f"{name}={value}" for name, value in named.items())
             refused.append(Refused(number, error, text))
-    return Block(rows, lines, refused, mark)
+    return Block(form.together(rows), lines, refused, mark)

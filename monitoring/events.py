@@ -6,9 +6,10 @@ a temporary table once something is. SQLite takes them by executemany.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connections, models, transaction
@@ -17,18 +18,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from emo_site.db.aliases import database_of
 from emo_site.db.uuid7 import time_of
 from monitoring import event_copy
-from monitoring.event import Event, Fields, InvalidEvent, Row, row_of, time_at
-from monitoring.event_blocks import StoredRow
+from monitoring.event import Event, InvalidEvent, Row, row_of, time_at
+from monitoring.event_blocks import Form, Rows, StoredRow
+from monitoring.event_fields import row_of_json
 from monitoring.models import MarketEvent
 
 __all__ = ["Conflict", "Event", "InvalidEvent", "OnConflict", "StoredRow", "Writer", "Written", "record"]
 
 TABLE = "market_events"
 STAGE = "market_events_incoming"
-# Rows that are sent at once.
-SLICE = 1000
 # Variables of one statement on SQLite.
 ASKED_AT_ONCE = 500
+
+_STATEMENTS = Form(row=row_of, row_of_json=row_of_json, together=list)
 
 
 class OnConflict(models.TextChoices):
@@ -59,7 +61,7 @@ class Written:
 def record(events: Iterable[Event], *, on_conflict: OnConflict = OnConflict.SKIP) -> int:
     """Writes the events; returns how many were not on record yet. All or nothing. Raises Conflict."""
     writer = Writer(on_conflict=on_conflict)
-    return writer.write([writer.stored(event) for event in events]).new
+    return writer.write([writer.form.together([writer.form.row(event) for event in events])]).new
 
 
 class Writer:
@@ -71,74 +73,72 @@ class Writer:
         self._expect_known = False
 
     @property
-    def stored(self) -> Callable[[Fields], StoredRow]:
-        """Makes the rows that `write` takes. Raises InvalidEvent."""
-        return row_of if connections[self.using].vendor == "sqlite" else event_copy.packed
+    def form(self) -> Form:
+        """That of the rows that `write` takes."""
+        return _STATEMENTS if connections[self.using].vendor == "sqlite" else event_copy.FORM
 
-    def write(self, batch: Sequence[StoredRow]) -> Written:
+    def write(self, batch: Sequence[Rows]) -> Written:
         """All rows of the batch or, where it raises, none. Raises Conflict and Django's database errors."""
-        rows = self._each_once(batch)
-        if not rows:
+        count = sum(map(len, batch))
+        if not count:
             return Written()
         connection = connections[self.using]
         with transaction.atomic(using=self.using):
             write = self._by_statements if connection.vendor == "sqlite" else self._by_copy
-            written = write(connection, rows)
-        return Written(new=written.new, updated=written.updated, known=len(batch) - written.new - written.updated)
+            written = write(connection, batch)
+        return Written(new=written.new, updated=written.updated, known=count - written.new - written.updated)
 
-    def _each_once(self, batch: Sequence[StoredRow]) -> list[StoredRow]:
-        """One row for each id: the first, or where rows replace each other the last."""
-        if len({row[0] for row in batch}) == len(batch):
-            return list(batch)
-        if self.on_conflict == OnConflict.UPDATE:
-            return list({row[0]: row for row in batch}.values())
-        rows: dict[bytes, StoredRow] = {}
-        for place, row in enumerate(batch):
-            if rows.setdefault(row[0], row) is not row and self.on_conflict == OnConflict.ERROR:
-                raise Conflict(place, UUID(bytes=row[0]), "comes twice")
-        return list(rows.values())
+    # ---- PostgreSQL and TimescaleDB ----
 
-    def _by_copy(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
+    def _by_copy(self, connection: BaseDatabaseWrapper, batch: Sequence[Any]) -> Written:
+        count = sum(map(len, batch))
         if not self._expect_known:
             try:
                 with transaction.atomic(using=self.using):
-                    _copy(connection, TABLE, rows)
+                    _copy(connection, TABLE, batch)
             except IntegrityError as error:
                 if not _is_unique_violation(error):
                     raise
-                self._refuse_known(connection, rows, error)
+                if self.on_conflict == OnConflict.ERROR:
+                    rows = chain.from_iterable(part.each() for part in batch)
+                    _refuse_known([row[event_copy.IDENTITY] for row in rows])
+                    raise
             else:
-                return Written(new=len(rows))
-        written = self._by_stage(connection, rows)
+                return Written(new=count)
+        written = self._by_stage(connection, batch)
         # Where one row was known the next ones mostly are; a batch without any ends that.
-        self._expect_known = written.new < len(rows)
+        self._expect_known = written.new < count
         return written
 
-    def _by_stage(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
-        columns = ", ".join(event_copy.COLUMNS)
+    def _by_stage(self, connection: BaseDatabaseWrapper, batch: Sequence[Any]) -> Written:
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {TABLE}) ON COMMIT DROP")
-            _copy(connection, STAGE, rows)
-            # In the order of the key, so that two writers of the same rows wait for each other and never in a circle.
-            insert = f"INSERT INTO {TABLE} ({columns}) SELECT {columns} FROM {STAGE} ORDER BY timestamp, id"  # noqa: S608
+            _copy(connection, STAGE, batch)
             if self.on_conflict == OnConflict.UPDATE:
+                conflict = f"({_key(connection)}) DO UPDATE SET {_replacements()} RETURNING xmax = 0 AS fresh"
                 cursor.execute(
-                    f"WITH done AS ({insert} ON CONFLICT ({_key(connection)}) DO UPDATE SET {_replacements()}"  # noqa: S608
-                    " RETURNING xmax = 0 AS fresh) SELECT count(*) FILTER (WHERE fresh) FROM done"
+                    f"WITH done AS ({_from_stage('ctid DESC')} ON CONFLICT {conflict})"  # noqa: S608
+                    " SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM done"
                 )
-                new = int(cursor.fetchone()[0])
-                written = Written(new=new, updated=len(rows) - new)
+                new, updated = cursor.fetchone()
             else:
-                cursor.execute(f"{insert} ON CONFLICT DO NOTHING")
-                written = Written(new=cursor.rowcount)
+                cursor.execute(f"{_from_stage('ctid')} ON CONFLICT DO NOTHING")
+                new, updated = cursor.rowcount, 0
             cursor.execute(f"DROP TABLE {STAGE}")
-        return written
+        return Written(new=new, updated=updated)
 
-    def _by_statements(self, connection: BaseDatabaseWrapper, rows: list[StoredRow]) -> Written:
+    # ---- SQLite ----
+
+    def _by_statements(self, connection: BaseDatabaseWrapper, batch: Sequence[Any]) -> Written:
         """SQLite has one writer at a time: what is not on record before the statement is not there during it either."""
-        known = _known(rows) if self.on_conflict != OnConflict.SKIP else set()
-        if known and self.on_conflict == OnConflict.ERROR:
-            self._refuse_known(connection, rows, None)
+        rows: list[Row] = list(chain.from_iterable(batch))
+        if self.on_conflict == OnConflict.ERROR:
+            _refuse_known([row.id for row in rows])
+        known = 0
+        if self.on_conflict == OnConflict.UPDATE:
+            # Rows that come twice replace each other here: they would be counted each time.
+            rows = list({row.id: row for row in rows}.values())
+            known = len(_known([row.id for row in rows]))
         columns = ", ".join(event_copy.COLUMNS)
         values = ", ".join(["%s"] * len(event_copy.COLUMNS))
         # Not OR IGNORE: that would leave out rows for every other mistake too.
@@ -146,34 +146,29 @@ class Writer:
         statement = f"INSERT INTO {TABLE} ({columns}) VALUES ({values}) ON CONFLICT (id) DO {action}"  # noqa: S608
         with connection.cursor() as cursor:
             cursor.executemany(statement, [_sqlite_values(row) for row in rows])
-            return Written(new=cursor.rowcount - len(known), updated=len(known))
-
-    def _refuse_known(self, connection: BaseDatabaseWrapper, rows: list[StoredRow], cause: Exception | None) -> None:
-        """Raises Conflict for the first row that is on record, where that is an error."""
-        if self.on_conflict != OnConflict.ERROR:
-            return
-        known = _known(rows)
-        for place, row in enumerate(rows):
-            if row[0] in known:
-                raise Conflict(place, UUID(bytes=row[0]), "is on record already") from cause
-        if cause is not None:
-            raise cause
+            return Written(new=cursor.rowcount - known, updated=known)
 
 
-def _copy(connection: BaseDatabaseWrapper, table: str, rows: Sequence[StoredRow]) -> None:
+def _from_stage(first: str) -> str:
+    """Of rows that come twice the first one in this order goes in.
+
+    In the order of the key, so that two writers of the same rows wait for each other and never in a circle.
+    """
+    columns = ", ".join(event_copy.COLUMNS)
+    return (
+        f"INSERT INTO {TABLE} ({columns}) SELECT DISTINCT ON (timestamp, id) {columns} FROM {STAGE}"  # noqa: S608
+        f" ORDER BY timestamp, id, {first}"
+    )
+
+
+def _copy(connection: BaseDatabaseWrapper, table: str, batch: Sequence[event_copy.CopyRows]) -> None:
     statement = f"COPY {table} ({', '.join(event_copy.COLUMNS)}) FROM STDIN (FORMAT binary)"
     # Django translates the errors of its own methods only, and COPY is none of them.
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(event_copy.HEADER)
-        for part in _slices(rows, SLICE):
-            copy.write(b"".join([data for _identity, data in part]))
+        for part in batch:
+            copy.write(part.data)
         copy.write(event_copy.TRAILER)
-
-
-def _slices(rows: Sequence[StoredRow], size: int) -> Iterator[list[StoredRow]]:
-    left = iter(rows)
-    while part := list(islice(left, size)):
-        yield part
 
 
 def _key(connection: BaseDatabaseWrapper) -> str:
@@ -187,13 +182,25 @@ def _replacements() -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in event_copy.COLUMNS if name not in {"id", "timestamp"})
 
 
-def _known(rows: Sequence[StoredRow]) -> set[bytes]:
+def _refuse_known(identities: Sequence[bytes]) -> None:
+    """Raises Conflict for the first row that is on record or came before."""
+    known = _known(identities)
+    before: set[bytes] = set()
+    for place, identity in enumerate(identities):
+        if identity in known or identity in before:
+            reason = "is on record already" if identity in known else "comes twice"
+            raise Conflict(place, UUID(bytes=identity), reason)
+        before.add(identity)
+
+
+def _known(identities: Sequence[bytes]) -> set[bytes]:
+    """Those that are on record."""
     found: set[bytes] = set()
-    for part in _slices(rows, ASKED_AT_ONCE):
-        identities = sorted(UUID(bytes=row[0]) for row in part)
+    for first in range(0, len(identities), ASKED_AT_ONCE):
+        asked = sorted(UUID(bytes=each) for each in identities[first : first + ASKED_AT_ONCE])
         # The period keeps the look-up to the chunks that can hold these ids, which sort by time.
         query = MarketEvent.objects.filter(
-            pk__in=identities, timestamp__gte=time_of(identities[0]), timestamp__lte=time_of(identities[-1])
+            pk__in=asked, timestamp__gte=time_of(asked[0]), timestamp__lte=time_of(asked[-1])
         )
         found.update(identity.bytes for identity in query.values_list("pk", flat=True))
     return found
@@ -203,9 +210,8 @@ def _is_unique_violation(error: IntegrityError) -> bool:
     return getattr(error.__cause__, "sqlstate", None) == "23505"
 
 
-def _sqlite_values(row: StoredRow) -> tuple[str | None, ...]:
+def _sqlite_values(row: Row) -> tuple[str | None, ...]:
     """As Django's backend stores them, in the order of `event_copy.COLUMNS`."""
-    stored = Row(*row)
-    at = str(time_at(stored.microseconds).replace(tzinfo=None))
-    named = (stored.symbol, stored.event_type, stored.source, stored.level, stored.metadata)
-    return (stored.id.hex(), at, stored.price, stored.volume, *named)
+    at = str(time_at(row.microseconds).replace(tzinfo=None))
+    named = (row.symbol, row.event_type, row.source, row.level, row.metadata)
+    return (row.id.hex(), at, row.price, row.volume, *named)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,7 @@ from django.db import Error, OperationalError, transaction
 
 from monitoring.event_blocks import Block, ReaderLost
 from monitoring.event_files import STDIN, EventFile, Unusable
-from monitoring.events import Conflict, OnConflict, StoredRow, Writer, Written
+from monitoring.events import Conflict, OnConflict, Writer, Written
 from monitoring.models import IngestCheckpoint
 from monitoring.quarantine import Quarantine
 from monitoring.read_ahead import read_ahead
@@ -111,14 +112,12 @@ def ingest(
 
 @dataclass
 class _Batch:
-    rows: list[StoredRow] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    rows: int = 0
 
     def add(self, block: Block) -> None:
-        self.rows += block.rows
-        self.lines += block.lines
         self.blocks.append(block)
+        self.rows += len(block.rows)
 
     @property
     def refused(self) -> int:
@@ -127,6 +126,10 @@ class _Batch:
     @property
     def mark(self) -> Mark:
         return self.blocks[-1].mark
+
+    def line(self, place: int) -> int:
+        """Of the row at that place, counted from 0."""
+        return next(islice(chain.from_iterable(block.lines for block in self.blocks), place, None))
 
 
 class _Run:
@@ -158,9 +161,9 @@ class _Run:
         """What can be read of a file that can't be read to its end is taken in before that is said."""
         batch = _Batch()
         try:
-            for block in self.file.blocks(self.mark, self.writer.stored):
+            for block in self.file.blocks(self.mark, self.writer.form):
                 batch.add(block)
-                if len(batch.rows) + batch.refused >= max(self.batch_size, 0 if batch.rows else HOPELESS):
+                if batch.rows + batch.refused >= max(self.batch_size, 0 if batch.rows else HOPELESS):
                     yield batch
                     batch = _Batch()
         except Unusable:
@@ -183,7 +186,7 @@ class _Run:
         self.summary = replace(
             so_far,
             lines=batch.mark.lines,
-            rows=so_far.rows + len(batch.rows),
+            rows=so_far.rows + batch.rows,
             new=so_far.new + written.new,
             updated=so_far.updated + written.updated,
             known=so_far.known + written.known,
@@ -204,20 +207,20 @@ class _Run:
                 if not tries_left or getattr(error.__cause__, "sqlstate", None) not in SAFE_TO_REPEAT:
                     raise
             except Conflict as error:
-                reason = f"{self.file.name} line {batch.lines[error.place]}: {error}."
+                reason = f"{self.file.name} line {batch.line(error.place)}: {error}."
                 raise Stopped(reason, self.summary) from error
         raise AssertionError("the last try returns or raises")
 
     def _write_once(self, batch: _Batch, quarantine_size: int) -> Written:
         with transaction.atomic(using=self.writer.using):
-            written = self.writer.write(batch.rows)
+            written = self.writer.write([block.rows for block in batch.blocks])
             # Another run of the same file may be further on; all that it has passed is on record too.
             behind = self.checkpoint.filter(lines__lte=batch.mark.lines, offset__lte=batch.mark.offset)
             behind.update(
                 lines=batch.mark.lines,
                 offset=batch.mark.offset,
                 digest=batch.mark.digest,
-                rows=self.summary.rows + len(batch.rows),
+                rows=self.summary.rows + batch.rows,
                 quarantined=self.summary.quarantined + batch.refused,
                 quarantine=str(self.quarantine.path),
                 quarantine_size=quarantine_size,

@@ -71,11 +71,11 @@ def _files() -> list[Path]:
     return sorted(path for path in {*named, *folder.glob("*.jsonl")} if path.is_file())
 
 
-def _row(record: bytes, stored: Callable[[Fields], StoredRow] = row_of) -> StoredRow | None:
-    """The event of a record as `stored` makes it; None where it is none. Rows of CSV and Parquet are not JSON."""
+def _row(record: bytes, row: Callable[[Fields], StoredRow] = row_of) -> StoredRow | None:
+    """The event of a record as `row` makes it; None where it is none. Rows of CSV and Parquet are not JSON."""
     try:
         text = json.loads(record)["row"]
-        return stored(from_json(text.encode()))
+        return row(from_json(text.encode()))
     except (InvalidEvent, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -89,8 +89,8 @@ def _take_in(path: Path, now: datetime) -> str:
         with path.open("rb") as file, rest.open("wb") as others:
             rest.chmod(stat.S_IMODE(path.stat().st_mode))
             while lines := list(islice(file, _BATCH)):
-                found = [(line, _row(line, writer.stored)) for line in lines]
-                new += writer.write([row for _, row in found if row is not None]).new
+                found = [(line, _row(line, writer.form.row)) for line in lines]
+                new += writer.write([writer.form.together([row for _, row in found if row is not None])]).new
                 left = [line for line, row in found if row is None]
                 others.writelines(left)
                 kept += len(left)

@@ -85,13 +85,18 @@ def sqlite_desk(folder: Path) -> dict[str, str]:
     return environment
 
 
+def collect_static(environment: dict[str, str]) -> None:
+    """Pages name static files by their hashed names, which exist only afterwards."""
+    assert manage("collectstatic", "--no-input", "--verbosity", "0", environment=environment).status == 0
+
+
 @contextmanager
 def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
     """gunicorn as `make run` starts it, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert manage("collectstatic", "--no-input", "--verbosity", "0", environment=environment).status == 0
+    collect_static(environment)
     command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--threads", "4", "--log-level", "warning"]
     server = subprocess.Popen(command, cwd=PROJECT, env=_own(environment))

@@ -412,9 +412,33 @@ def test_second_backup_is_refused_while_one_runs(desk: Desk) -> None:
 SLOW = """#!/bin/sh
 if [ "$1" = --version ]; then exec {real}/pg_dump --version; fi
 echo "$$ $*" > {said}
-env > {said}.env
+env > {said}.unfinished
+mv {said}.unfinished {said}.env
 exec sleep 60
 """
+
+
+@contextlib.contextmanager
+def started(desk: Desk, *command: str, said: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that has come as far as its program, which has told its arguments and its environment."""
+    programs = said.parent / "programs"
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], **desk.environment, "EMO_PG_BIN": str(programs)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            deadline = time.monotonic() + 120
+            while not Path(f"{said}.env").exists():
+                assert running.poll() is None, running.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.mark.postgresql
@@ -424,18 +448,10 @@ def test_killed_backup_leaves_no_archive_and_shows_no_password(own_desk: Desk) -
     (programs / "pg_dump").write_text(SLOW.format(real=postgresql_programs(), said=said))
     (programs / "pg_dump").chmod(0o755)
     before = own_desk.archives
-    running = subprocess.Popen(
-        [sys.executable, "manage.py", "backup"],
-        cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], **own_desk.environment, "EMO_PG_BIN": str(programs)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not Path(f"{said}.env").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    running.kill()
-    running.wait()
+    # Archives are named by the second.
+    time.sleep(1.1)
+    with started(own_desk, sys.executable, "manage.py", "backup", said=said):
+        pass
     pid, _, arguments = said.read_text().partition(" ")
     with contextlib.suppress(ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)
@@ -458,20 +474,12 @@ def test_terminated_proof_removes_its_scratch_database(own_desk: Desk, ended_by:
     (programs / "pg_restore").write_text(SLOW.format(real=postgresql_programs(), said=said))
     (programs / "pg_restore").chmod(0o755)
     before = own_desk.databases()
-    running = subprocess.Popen(
-        # Whoever runs the tests may have ignored the end of a terminal, and that is inherited.
-        ["env", "--default-signal=HUP", sys.executable, "manage.py", "verify_backup"],
-        cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], **own_desk.environment, "EMO_PG_BIN": str(programs)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not Path(f"{said}.env").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert len(own_desk.databases() - before) == 1
-    running.send_signal(ended_by)
-    assert running.wait(60) == 128 + ended_by
+    # Whoever runs the tests may have ignored the end of a terminal, and that is inherited.
+    command = ("env", "--default-signal=HUP", sys.executable, "manage.py", "verify_backup")
+    with started(own_desk, *command, said=said) as running:
+        assert len(own_desk.databases() - before) == 1
+        running.send_signal(ended_by)
+        assert running.wait(60) == 128 + ended_by
     assert own_desk.databases() == before
 
 

@@ -8,15 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from monitoring import event_blocks, event_copy
-from monitoring.event import row_of
-from monitoring.event_blocks import Block, ReaderLost, Stored, block_of, blocks_of
-from monitoring.event_fields import csv_reader, from_json
+from monitoring import event_blocks, events
+from monitoring.event_blocks import Block, Form, ReaderLost, block_of, blocks_of
+from monitoring.event_copy import FORM
+from monitoring.event_fields import csv_reader
+from monitoring.event_files import _row_of_csv
 from monitoring.text_lines import BLOCK, Lines
 from tests.run import PROJECT
 
@@ -34,13 +36,13 @@ def lines(count: int) -> bytes:
     return "\n".join(map(line, range(count))).encode()
 
 
-@pytest.mark.parametrize("stored", [event_copy.packed, row_of])
-def test_blocks_are_the_same_and_in_the_same_order(monkeypatch: pytest.MonkeyPatch, stored: Stored) -> None:
+@pytest.mark.parametrize("form", [FORM, events._STATEMENTS])
+def test_blocks_are_the_same_and_in_the_same_order(monkeypatch: pytest.MonkeyPatch, form: Form) -> None:
     data = lines(20_000)
     assert len(data) > 6 * BLOCK
-    here = [block_of(piece, from_json, stored) for piece in Lines(io.BytesIO(data)).pieces()]
+    here = [block_of(piece, form.row_of_json, form) for piece in Lines(io.BytesIO(data)).pieces()]
     monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 1)
-    there = list(blocks_of(Lines(io.BytesIO(data)).pieces(), from_json, stored))
+    there = list(blocks_of(Lines(io.BytesIO(data)).pieces(), form.row_of_json, form))
     assert [told(block) for block in there] == [told(block) for block in here]
     assert sum(len(block.refused) for block in there) == 200
     assert sum(len(block.rows) for block in there) == 20_000 - 200 - 20
@@ -53,15 +55,15 @@ def told(block: Block) -> tuple[object, ...]:
 
 def test_lines_of_a_table_are_read_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"SPY,trade,2025-11-03T15:00:00Z\n" * 30_000
-    read = csv_reader(["symbol", "event_type", "timestamp"])
+    make = partial(_row_of_csv, csv_reader(["symbol", "event_type", "timestamp"]), FORM.row)
     monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 1)
-    blocks = blocks_of(Lines(io.BytesIO(data)).pieces(), read, row_of)
+    blocks = blocks_of(Lines(io.BytesIO(data)).pieces(), make, FORM)
     assert sum(len(block.rows) for block in blocks) == 30_000
 
 
 def test_process_that_ends_is_told_of_and_not_taken_for_the_end_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 0)
-    blocks = blocks_of(Lines(io.BytesIO(lines(60_000))).pieces(), from_json, row_of)
+    blocks = blocks_of(Lines(io.BytesIO(lines(60_000))).pieces(), FORM.row_of_json, FORM)
     next(blocks)
     for process in psutil.Process().children(recursive=True):
         if "spawn_main" in " ".join(process.cmdline()):
@@ -73,13 +75,12 @@ def test_process_that_ends_is_told_of_and_not_taken_for_the_end_of_the_file(monk
 READ = """
 import io, os, sys
 from monitoring import event_blocks
-from monitoring.event import row_of
-from monitoring.event_fields import from_json
+from monitoring.event_copy import FORM
 from monitoring.text_lines import Lines
 event_blocks.BEFORE_PROCESSES = 0
 if __name__ == "__main__":
     data = open(sys.argv[1], "rb").read()
-    for _ in event_blocks.blocks_of(Lines(io.BytesIO(data)).pieces(), from_json, row_of):
+    for _ in event_blocks.blocks_of(Lines(io.BytesIO(data)).pieces(), FORM.row_of_json, FORM):
         print("one", flush=True)
         sys.stdin.read()
 """

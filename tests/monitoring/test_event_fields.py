@@ -93,19 +93,79 @@ def test_line_of_json_is_taken_and_refused_as_an_event_is(values: dict[str, Any]
     assert outcome(lambda: from_values(values)) == wanted
 
 
-def said_of(make: Any) -> tuple[bytes, str]:
-    """The id, or why there is none."""
+def identity(make: Any) -> tuple[bytes, str]:
+    """Of the row, or why there is none."""
     try:
-        return make()[0], ""
+        row = make()
     except InvalidEvent as error:
         return b"", str(error)
+    return row.id if isinstance(row, Row) else row[event_copy.IDENTITY], ""
 
 
 @settings(deadline=None)
 @given(VALUES.map(with_id))
 def test_row_for_copy_is_the_row_that_is_stored_elsewhere(values: dict[str, Any]) -> None:
     fields = Fields(**values)
-    assert said_of(lambda: event_copy.packed(fields)) == said_of(lambda: row_of(fields))
+    assert identity(lambda: event_copy.packed(fields)) == identity(lambda: row_of(fields))
+
+
+def made(make: Any) -> tuple[bytes, str]:
+    """The whole row, or why there is none."""
+    try:
+        return make(), ""
+    except InvalidEvent as error:
+        return b"", str(error)
+
+
+def both_ways(line: bytes) -> None:
+    quick, slow = made(lambda: event_copy.packed_json(line)), made(lambda: event_copy.packed(from_json(line)))
+    assert quick == slow
+
+
+@settings(deadline=None)
+@given(VALUES.map(with_id), st.booleans())
+def test_quick_way_to_a_row_makes_the_row_of_the_long_way(values: dict[str, Any], as_text: bool) -> None:
+    line = {name: said(value) for name, value in values.items()}
+    text = json.dumps(line)
+    if not as_text:
+        # Numbers as they stand, not as texts.
+        for name in ("price", "volume"):
+            if isinstance(values.get(name), Decimal) and values[name].is_finite():
+                text = text.replace(f'"{name}": "{line[name]}"', f'"{name}": {line[name]}')
+    both_ways(text.encode())
+
+
+FIGURE = st.from_regex(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+# Next to half a millionth, where one digit more decides how a figure is rounded.
+EDGES = st.builds(
+    "{}{}.{:06}{}".format,
+    st.sampled_from(["", "-"]),
+    st.integers(0, 10**11),
+    st.integers(0, 999_999),
+    st.sampled_from(["", "5", "49999999999999999", "50000000000000001", "5000000", "00000000000000001"]),
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(FIGURE | EDGES, st.booleans())
+@example("999999999.9999995", False)
+@example("-0", False)
+@example("-0.0000001", True)
+@example("1e400", False)
+@example("0.1234565000000000001", False)
+def test_figure_is_rounded_as_its_text_says_whichever_way_it_is_read(figure: str, as_text: bool) -> None:
+    for name in ("price", "volume"):
+        both_ways((LINE % f',"{name}":{json.dumps(figure) if as_text else figure}').encode())
+
+
+@given(st.text(max_size=40))
+@example(" 1.5 ")
+@example("1_000")
+@example("\uff11")
+@example("NaN")
+@example("sNaN")
+def test_text_of_a_figure_is_read_as_decimals_are(text: str) -> None:
+    both_ways((LINE % f',"price":{json.dumps(text)}').encode())
 
 
 @settings(deadline=None)

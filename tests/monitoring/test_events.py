@@ -144,11 +144,12 @@ def test_batch_with_one_row_that_the_database_refuses_writes_none(
     monkeypatch.setattr(event_module, "words", lambda symbol, event_type, source, level: ("rumour", "info"))
     monkeypatch.setattr(event_copy, "_words", event_copy._words.__wrapped__)
     monkeypatch.setattr(event_copy, "checked_words", event_module.words)
-    bad = events.Writer().stored(event(symbol="QQQ"))
+    form = events.Writer().form
+    bad = form.row(event(symbol="QQQ"))
     monkeypatch.undo()
     writer = events.Writer(on_conflict=on_conflict)
     with pytest.raises(IntegrityError, match="market_events_type_known"), transaction.atomic():
-        writer.write([writer.stored(event()), bad])
+        writer.write([form.together([form.row(event()), bad])])
     assert not MarketEvent.objects.exists()
 
 
@@ -178,8 +179,8 @@ def test_event_on_record_is_kept_replaced_or_an_error_as_asked() -> None:
 @pytest.mark.parametrize(("on_conflict", "level"), [(OnConflict.SKIP, "info"), (OnConflict.UPDATE, "error")])
 def test_event_that_comes_twice_in_a_batch_is_one_row(on_conflict: OnConflict, level: str) -> None:
     writer = events.Writer(on_conflict=on_conflict)
-    batch = [writer.stored(event()), writer.stored(event(level=EventLevel.ERROR))]
-    assert writer.write(batch) == events.Written(new=1, known=1)
+    twice = [writer.form.row(event()), writer.form.row(event(level=EventLevel.ERROR))]
+    assert writer.write([writer.form.together(twice)]) == events.Written(new=1, known=1)
     assert MarketEvent.objects.get().level == level
 
 
@@ -195,12 +196,17 @@ def test_event_that_comes_twice_is_an_error_where_that_is_asked_for() -> None:
 def test_batches_with_and_without_known_rows_are_counted_as_they_come() -> None:
     """Straight, by way of the temporary table, and straight again."""
     writer = events.Writer()
-    made = [writer.stored(event(volume=D(number))) for number in range(40)]
-    assert writer.write(made[:10]) == events.Written(new=10)
-    assert writer.write(made[5:15]) == events.Written(new=5, known=5)
-    assert writer.write(made[10:20]) == events.Written(new=5, known=5)
-    assert writer.write(made[20:30]) == events.Written(new=10)
-    assert writer.write(made[30:]) == events.Written(new=10)
+    rows = [writer.form.row(event(volume=D(number))) for number in range(40)]
+
+    def written(first: int, end: int) -> events.Written:
+        middle = first + 3
+        return writer.write([writer.form.together(part) for part in (rows[first:middle], rows[middle:end])])
+
+    assert written(0, 10) == events.Written(new=10)
+    assert written(5, 15) == events.Written(new=5, known=5)
+    assert written(10, 20) == events.Written(new=5, known=5)
+    assert written(20, 30) == events.Written(new=10)
+    assert written(30, 40) == events.Written(new=10)
     assert MarketEvent.objects.count() == 40
 
 
