@@ -9,6 +9,8 @@ from django.core.paginator import Page, Paginator
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from emo_site.db.timescale import chunks
+
 # Up to here a list is counted exactly; it costs a few milliseconds.
 EXACT_UP_TO = 1_000
 # OFFSET reads what it skips, so nobody pages deeper than this: filters and dates lead further.
@@ -23,15 +25,19 @@ def rows_about(model: type[Model], *, using: str) -> int | None:
         if connection.vendor == "postgresql":
             # A hypertable's rows are in its chunks, which inherit from it.
             cursor.execute(
-                "SELECT SUM(reltuples) FROM pg_catalog.pg_class WHERE reltuples >= 0 AND (oid = %s::regclass"
+                "SELECT SUM(reltuples), current_setting('timescaledb.license', true) FROM pg_catalog.pg_class"
+                " WHERE reltuples >= 0 AND (oid = %s::regclass"
                 " OR oid IN (SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = %s::regclass))",
                 [f'"{table}"', f'"{table}"'],
             )
+            about, licence = cursor.fetchone()
+            if licence == chunks.COMMUNITY and (compressed := chunks.rows_not_in_statistics(connection, table)):
+                about = (about or 0) + compressed
         else:
             # SQLite numbers rows as they come; both ends are one step into the table.
             name = connection.ops.quote_name(table)
             cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {name}) - (SELECT MIN(rowid) FROM {name}) + 1")  # noqa: S608
-        (about,) = cursor.fetchone()
+            (about,) = cursor.fetchone()
     return None if about is None else int(about)
 
 

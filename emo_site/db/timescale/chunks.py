@@ -128,6 +128,23 @@ def make_compressible(connection: BaseDatabaseWrapper, table: str, *, segment_by
     )
 
 
+def rows_not_in_statistics(connection: BaseDatabaseWrapper, table: str) -> int:
+    """Rows in compressed chunks, of which ANALYZE sees none; 0 where the table is no hypertable."""
+    ((known,),) = _rows(connection, "SELECT to_regclass('_timescaledb_catalog.compression_chunk_size')", [])
+    if known is None:
+        return 0
+    # A chunk that late rows came into has some outside the compressed part.
+    ((rows,),) = _rows(
+        connection,
+        "SELECT sum(greatest(s.numrows_pre_compression - greatest(k.reltuples, 0), 0)) FROM pg_catalog.pg_inherits i"
+        " JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid JOIN pg_catalog.pg_namespace n ON n.oid = k.relnamespace"
+        " JOIN _timescaledb_catalog.chunk c ON c.schema_name = n.nspname AND c.table_name = k.relname"
+        " JOIN _timescaledb_catalog.compression_chunk_size s ON s.chunk_id = c.id WHERE i.inhparent = %s::regclass",
+        [table],
+    )
+    return int(rows or 0)
+
+
 def size_in_bytes(connection: BaseDatabaseWrapper, table: str) -> int:
     """Of all chunks with their indexes."""
     ((size,),) = _rows(connection, "SELECT hypertable_size(%s::regclass)", [table])
