@@ -27,6 +27,12 @@ __all__ = ["Conflict", "Event", "InvalidEvent", "OnConflict", "StoredRow", "Writ
 
 TABLE = "market_events"
 STAGE = "market_events_incoming"
+# By default TimescaleDB takes no more than 100,000 rows out of compressed chunks in one transaction, and ends it: few
+# replacements, where each is in another segment. (Servers that don't know the limit have none.)
+UNLIMITED = (
+    "SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings"
+    " WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
+)
 # Variables of one statement on SQLite.
 ASKED_AT_ONCE = 500
 
@@ -115,6 +121,7 @@ class Writer:
             cursor.execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE {TABLE}) ON COMMIT DROP")
             _copy(connection, STAGE, batch)
             if self.on_conflict == OnConflict.UPDATE:
+                cursor.execute(UNLIMITED)
                 conflict = f"({_key(connection)}) DO UPDATE SET {_replacements()} RETURNING xmax = 0 AS fresh"
                 cursor.execute(
                     f"WITH done AS ({_from_stage('ctid DESC')} ON CONFLICT {conflict})"  # noqa: S608
