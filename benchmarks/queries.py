@@ -2,7 +2,8 @@
 engine, and how long the admin lists of both time series take to open.
 
 A and B take turns in one process; what is judged is the median of the ratios. Both give the same values (Decimals,
-aware times), and the run stops where they differ.
+aware times), and the run stops where they differ. On SQLite the bars are also measured beside trades that are fetched
+and summed up by hand, outside SQL, for minutes alone: that is shown and not judged.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 GOALS = Path(__file__).with_name("goals.json")
 ENGINES = ("sqlite", "postgresql", "timescaledb")
 EXIT_MISSED, EXIT_NOT_RUN = 1, 2
+FROM_TRADES = "ohlcv beside trades summed up by hand"
 SETTINGS = ("shared_buffers", "work_mem", "effective_cache_size", "random_page_cost", "jit", "fsync")
 
 
@@ -81,7 +83,7 @@ def _measure(rows: int, runs: int) -> dict[str, Any]:
         "server": _server(),
         "load_seconds": round(time.perf_counter() - started, 1),
         "latest_prices": _latest_prices(runs),
-        "ohlcv": _ohlcv(runs),
+        **_ohlcv(runs),
         "admin_lists": _admin_lists(),
     }
 
@@ -144,8 +146,10 @@ def _latest_prices(runs: int) -> dict[str, Any]:
 def _ohlcv(runs: int) -> dict[str, Any]:
     from datetime import timedelta
 
+    from django.db import connection
+
     from benchmarks import rows
-    from benchmarks.by_hand import minute_bars
+    from benchmarks.by_hand import minute_bars, minute_bars_from_trades
     from monitoring.models import MarketEvent
 
     day, minute = timedelta(days=1), timedelta(minutes=1)
@@ -154,11 +158,17 @@ def _ohlcv(runs: int) -> dict[str, Any]:
         start = rows.START + number % 29 * day
         return f"S{number % rows.SYMBOLS:03}", start, start + day
 
-    return _compare(
-        lambda number: MarketEvent.objects.ohlcv(*asked(number), minute),
-        lambda number: minute_bars(*asked(number)),
-        runs,
-    )
+    def compared(reference: Callable[..., Any]) -> dict[str, Any]:
+        return _compare(
+            lambda number: MarketEvent.objects.ohlcv(*asked(number), minute),
+            lambda number: reference(*asked(number)),
+            runs,
+        )
+
+    found = {"ohlcv": compared(minute_bars)}
+    if connection.vendor == "sqlite":
+        found[FROM_TRADES] = compared(minute_bars_from_trades)
+    return found
 
 
 def _admin_lists() -> dict[str, float]:
@@ -225,8 +235,9 @@ def _shown(result: dict[str, Any]) -> str:
         return f"{result['engine']}: not run: {result['not_run']}"
     server = ", ".join(f"{name} {value}" for name, value in result["server"].items() if name != "version")
     lines = [f"{result['server']['version']}, {result['rows']:,} rows in each table ({server})"]
-    for name in ("latest_prices", "ohlcv"):
-        each = result[name]
+    for name in ("latest_prices", "ohlcv", FROM_TRADES):
+        if (each := result.get(name)) is None:
+            continue
         low, high = each["ratio_quartiles"]
         lines.append(
             f"  {name}: {each['ms']} ms, by hand {each['reference_ms']} ms, ratio {each['ratio']} ({low} to {high})"

@@ -13,6 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from monitoring.choices import PRICE_TYPES
 
 STEP = Decimal("1e-6")
+# Below it a float tells six decimals apart, with room to spare for the multiplication in decimal().
+EXACT_BELOW = 1e9
 
 
 class LatestPrice(NamedTuple):
@@ -35,25 +37,30 @@ CROSS JOIN LATERAL (
 ) AS found
 """  # noqa: S608  # words of our own
 
-# SQLite has no LATERAL: the subquery gives the row's key. The time as text: a column of type datetime would go through
-# Django's slow parser.
+# SQLite has no LATERAL: the subquery gives the row's key. The time as text, with its zone: a column of type datetime
+# would go through Django's slow parser.
 LATEST_SQLITE = f"""
-WITH wanted(symbol) AS (SELECT value FROM json_each(%s))
-SELECT wanted.symbol, found.price, '' || found.timestamp FROM wanted JOIN market_events AS found ON found.rowid = (
+SELECT wanted.value, found.price, found.timestamp || 'Z'
+FROM json_each(%s) AS wanted JOIN market_events AS found ON found.rowid = (
     SELECT rowid FROM market_events
-    WHERE symbol = wanted.symbol AND {_TRADABLE} AND timestamp <= %s
+    WHERE symbol = wanted.value AND {_TRADABLE} AND timestamp <= %s
     ORDER BY timestamp DESC, id DESC LIMIT 1)
 """  # noqa: S608
 
 
 def latest(connection: BaseDatabaseWrapper, symbols: Iterable[str], at: datetime) -> dict[str, LatestPrice]:
     """Symbol -> its latest price at or before `at` (aware), by (timestamp, id); symbols without one are left out."""
-    wanted = sorted(set(symbols))
+    # One that is asked for twice is found twice, which costs less than looking for it here.
+    wanted = list(symbols)
     if connection.vendor == "postgresql":
         return _newest(rows(connection, LATEST_POSTGRESQL, [wanted, at]))
     moment = connection.ops.adapt_datetimefield_value(at)
     found = rows(connection, LATEST_SQLITE, [json.dumps(wanted), moment])
-    return {symbol: LatestPrice(decimal(price), _moment(moment)) for symbol, price, moment in found}
+    if not found:
+        return {}
+    # By columns: row by row it takes a quarter longer, and more is lost here than anywhere else around the statement.
+    names, figures, moments = zip(*found, strict=True)
+    return dict(zip(names, map(LatestPrice, decimals(figures), map(datetime.fromisoformat, moments)), strict=True))
 
 
 def rows(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[Any]:
@@ -74,10 +81,15 @@ def _newest(found_rows: list[Any]) -> dict[str, LatestPrice]:
 
 
 def decimal(stored: float) -> Decimal:
-    """A figure as SQLite stores it, read as Django reads it."""
-    # Fifteen digits are what a float keeps.
+    """A figure of six decimals as SQLite stores it, read as Django reads it: fifteen digits of a float."""
+    if -EXACT_BELOW < stored < EXACT_BELOW:
+        # A seventh of the time that the text below takes.
+        return round(stored * 1e6) * STEP
     return Decimal(f"{stored:.15g}").quantize(STEP)
 
 
-def _moment(stored: str) -> datetime:
-    return datetime.fromisoformat(f"{stored}Z")
+def decimals(stored: Sequence[float]) -> list[Decimal]:
+    """`decimal` of each of one or more figures, without a call for each."""
+    if min(stored) > -EXACT_BELOW and max(stored) < EXACT_BELOW:
+        return [round(each * 1e6) * STEP for each in stored]
+    return [decimal(each) for each in stored]

@@ -22,16 +22,6 @@ def whole_seconds(bucket: timedelta) -> int:
     return bucket // timedelta(seconds=1)
 
 
-def bucket_start(vendor: str, column: str, seconds: int) -> str:
-    """SQL for the start of the bucket that a time is in: the last ORIGIN + n * seconds that is not after it.
-
-    A time on PostgreSQL, whole seconds since 1970 on SQLite. Percent signs are doubled, for a statement with
-    parameters.
-    """
-    if vendor == "postgresql":
-        return f"date_bin('{seconds:d} seconds', {column}, '{ORIGIN.isoformat()}')"
-    # Without the fraction, which SQLite would round to milliseconds and so, at times, into the next second. % keeps
-    # the sign of a time before the origin, hence twice.
-    moment = f"strftime('%%s', substr({column}, 1, 19))"
-    since = f"({moment} - {int(ORIGIN.timestamp())})"
-    return f"{moment} - ({since} %% {seconds:d} + {seconds:d}) %% {seconds:d}"
+def bucket_start(column: str, seconds: int) -> str:
+    """PostgreSQL's SQL for the start of the bucket that a time is in: the last ORIGIN + n * seconds not after it."""
+    return f"date_bin('{seconds:d} seconds', {column}, '{ORIGIN.isoformat()}')"

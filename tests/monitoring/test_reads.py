@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +96,28 @@ def bars_by_hand(
 
 
 REASONABLE = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+# Both sides of what is read in another way from there on, and all that the columns hold.
+EDGES = [D("999999999.999999"), D("1000000000"), D("1000000000.000001"), D("0.000001"), D("0.100005"), D("2e9"), D(0)]
+FIGURES = st.one_of(
+    st.sampled_from([*EDGES, D("999999999999.999999"), D("123456789012345678.123456")]),
+    st.decimals(D("-1000000001"), D("1000000001"), places=6),
+    st.decimals(D("-999999999999999999"), D("999999999999999999"), places=6),
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(figure=FIGURES, sign=st.sampled_from([1, -1]))
+def test_a_figure_of_sqlite_is_read_as_django_reads_it(figure: Decimal, sign: int) -> None:
+    stored = float(figure * sign)
+    expected = Context(prec=15).create_decimal_from_float(stored).quantize(D("1e-6"))
+    # SQLite keeps a float without a fraction as an integer.
+    for each in (stored, int(stored)) if stored.is_integer() else (stored,):
+        for found in (prices.decimal(each), *prices.decimals([1, each])[1:]):
+            assert (found, found.as_tuple().exponent) == (expected, -6)
+    if abs(figure) < D("1e9"):
+        assert expected == figure * sign
 
 
 class TestAgainstPlainPython(TestCase):
