@@ -36,6 +36,12 @@ WAY = {
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that differs from the server's by five minutes is doubted, and the whole suite takes longer.
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC).replace(microsecond=0))
+
+
 def event_at(age: timedelta, *, symbol: str = "SPY") -> None:
     events.record([Event(symbol=symbol, event_type=EventType.TRADE, timestamp=NOW - age, source=f"test {age}")])
 

@@ -22,6 +22,12 @@ pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A clock that differs from the server's by five minutes is doubted, and the whole suite takes longer.
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC).replace(microsecond=0))
+
+
 def looked() -> dict[str, time_series.TimeSeries]:
     return {each.table: each for each in time_series.look(now=NOW)}
 
