@@ -19,6 +19,7 @@ from django.core.management import CommandError, call_command
 
 from emo_site.db import migration
 from emo_site.db.migration_lock import KEY, MigrationLock
+from tests.clusters import replicated
 from tests.conftest import BACKEND
 from tests.desk import Ran, _own, empty_database, manage
 from tests.run import PROJECT
@@ -312,3 +313,20 @@ def test_lock_file_of_sqlite_needs_its_folder(tmp_path: Path) -> None:
         ran = manage("migrate_all", environment={"EMO_DB_URL": f"sqlite:///{tmp_path}/none/x.sqlite"})
         assert ran.status == 2
         assert f"default: {tmp_path}/none/x.sqlite.migrating can't be opened: No such file or directory" in ran.err
+
+
+@pytest.mark.cluster
+def test_primary_of_yesterday_is_neither_asked_nor_migrated() -> None:
+    with replicated(synchronous=False) as cluster:
+        environment = {"EMO_DB_URL": cluster.url()}
+        succeeds("migrate_all", "--verbosity", "0", environment=environment)
+        old, new = cluster.primary, cluster.standbys[0]
+        cluster.wait_until_replayed(new)
+        # As after a partition without fencing: the old primary is the first host of the URL, and says "read-write".
+        assert new.query("SELECT pg_promote(true, 30)") == (True,)
+        forget = "DELETE FROM django_migrations WHERE app = 'monitoring'"
+        old.execute(forget)
+        checked = manage("migrate_all", "--check", environment=environment)
+        assert (checked.status, "nothing to apply" in checked.out) == (0, True), checked.out
+        new.execute(forget)
+        assert manage("migrate_all", "--check", environment=environment).status == 1

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.postgresql.psycopg_any import IsolationLevel
+from django.utils.asyncio import async_unsafe
 from timescale.db.backends.postgresql.base import DatabaseWrapper as PackageWrapper
 
-from emo_site.db.connections import WRITABLE, DeskPool, place_of
+from emo_site.db.connections import WRITABLE, DeskPool, GuardedConnection, place_of
 
 
 class DatabaseWrapper(PackageWrapper):  # type: ignore[misc]  # the package ships no types
@@ -18,6 +20,15 @@ class DatabaseWrapper(PackageWrapper):  # type: ignore[misc]  # the package ship
         # The package runs CREATE EXTENSION here, which ends `migrate` where the extension is not installed and kills
         # the connection where it is not preloaded. CreateHypertable asks the server first; it makes the extension.
         super(PackageWrapper, self).prepare_database()
+
+    @async_unsafe
+    def get_new_connection(self, conn_params: dict[str, Any]) -> GuardedConnection:
+        """As Django's, but guarded without a pool too: migrations must not believe in a primary of yesterday either."""
+        if self.pool is not None:
+            made: GuardedConnection = super().get_new_connection(conn_params)
+            return made
+        self.isolation_level = IsolationLevel.READ_COMMITTED
+        return GuardedConnection.connect(**conn_params)
 
     @property
     def pool(self) -> DeskPool | None:
