@@ -39,12 +39,13 @@ LOOK_WITHIN_SECONDS = 2.0
 BELIEVED_SECONDS = 3.5
 FIRST_LOOK_SECONDS = 0.5
 
-# Lag as a clock sees it: none while all that was received is replayed (an idle primary sends nothing). Without a
-# receiver nobody knows what the primary has done since. (Its status is NULL to a role without pg_read_all_stats.)
+# Lag as a clock sees it: none while all that was received is replayed. An idle primary sends nothing, and to a standby
+# that was started again "received" is the beginning of a WAL file, before what it has replayed. Without a receiver
+# nobody knows what the primary has done since. (Its status is NULL to a role without pg_read_all_stats.)
 _LOOK = """
 SELECT pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
-       CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+       CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0
             ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
        EXISTS (SELECT FROM pg_stat_wal_receiver WHERE coalesce(status, 'streaming') = 'streaming'),
        CASE WHEN NOT pg_is_in_recovery()

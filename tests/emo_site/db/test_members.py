@@ -62,6 +62,25 @@ def test_primary_and_standby_are_told_apart_also_by_a_plain_role(monkeypatch: py
             assert primary.cluster == standby.cluster
 
 
+def test_standby_that_was_started_again_does_not_lag_behind_an_idle_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    with replicated(synchronous=False) as cluster:
+        cluster.primary.execute("CREATE TABLE noted (number integer)")
+        (standby,) = cluster.standbys
+        cluster.wait_until_replayed(standby)
+        standby.stop()
+        standby.start()
+        cluster.wait_until_streaming()
+        (found,) = asked(monkeypatch, [standby.address], **user_of(standby.url))
+        assert (found.streaming, found.lag_seconds) == (True, 0.0)
+        document = health(cluster.url(), standby.url)
+        [database] = [each for each in document["components"] if each["name"] == "database:replica1"]
+        assert database["metrics"]["lag_seconds"] == 0.0
+        code = "from emo_site.db import replicas; print(replicas.states()[0].lag_seconds)"
+        environment = {"EMO_DB_URL": cluster.url(), "EMO_REPLICA_URLS": standby.url}
+        ran = manage("shell", "--verbosity", "0", "-c", code, environment=environment)
+        assert ran.out.strip() == "0.0", ran.out + ran.err
+
+
 @pytest.mark.parametrize("hole", [black_hole, silent_server])
 def test_a_host_that_never_answers_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, hole: Any) -> None:
     with postgresql_server() as server, hole() as address:
