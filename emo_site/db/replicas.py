@@ -5,7 +5,8 @@
 
 One thread per server and process looks once a second. A replica that is down or lags is left out, and taken in again
 by itself. Inside a transaction, and where no replica will do, reads go to the primary. The hosts of the primary are
-looked at too, where there are several: a process that has not written for a while must learn of a promotion.
+looked at too: a process that has not written for a while must learn of a promotion, and what is another
+cluster or database is no replica.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -49,7 +50,8 @@ SELECT pg_is_in_recovery(),
             ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
        EXISTS (SELECT FROM pg_stat_wal_receiver WHERE coalesce(status, 'streaming') = 'streaming'),
        CASE WHEN NOT pg_is_in_recovery()
-            THEN ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
+            THEN ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,
+       current_database() || ' of cluster ' || (SELECT system_identifier FROM pg_control_system())
 """
 
 
@@ -181,13 +183,17 @@ def leave_out(alias: str, reason: str) -> None:
     _watches()[alias].out(reason)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Watch:
     """One server: a replica by its alias, another host of the primary by its place."""
 
     alias: str
     parameters: dict[str, Any]
     process: int
+    holds: str = ""
+    """The database and cluster (system identifier) that it was when it last answered."""
+    primaries: Sequence[_Watch] = field(default=(), repr=False)
+    """Those of the hosts that the primary's URL names."""
     _state: ReplicaState | None = None
     _seen_at: float = 0.0
     _looked: threading.Event = field(default_factory=threading.Event)
@@ -233,6 +239,9 @@ class _Watch:
         self._looked.set()
 
     def _run(self) -> None:
+        # Whose replica it must be is known only then.
+        for each in self.primaries if self not in self.primaries else ():
+            each._looked.wait(LOOK_WITHIN_SECONDS)
         while True:
             try:
                 self._look_until_it_fails()
@@ -253,15 +262,23 @@ class _Watch:
 
     def _look(self, connection: GuardedConnection) -> ReplicaState:
         (row,) = connection.cursor(row_factory=tuple_row).execute(_LOOK).fetchall()
-        standby, position, _, streaming, timeline = row
+        standby, position, _, streaming, timeline, self.holds = row
         lag = None if row[2] is None else float(row[2])
-        newest = places.met(place_of(settings.DATABASES[DEFAULT_DB_ALIAS]), timeline or 0)
-        reason = _objection(standby=standby, lag=lag, streaming=streaming, timeline=timeline, newest=newest)
+        originals = {each.holds for each in self.primaries} - {""}
+        stranger = bool(originals) and self.holds not in originals
+        # Timelines are counted in each cluster by itself.
+        met = timeline or 0 if self.holds in originals else 0
+        newest = places.met(place_of(settings.DATABASES[DEFAULT_DB_ALIAS]), met)
+        reason = (
+            f"it is {self.holds}, the primary is {', '.join(sorted(originals))}"
+            if stranger
+            else _objection(standby=standby, lag=lag, streaming=streaming, timeline=timeline, newest=newest)
+        )
         now, last = datetime.now(UTC), self._state
         return ReplicaState(
             alias=self.alias,
             usable=not reason,
-            answers=standby or not reason,
+            answers=not stranger and (standby or not reason),
             standby=standby,
             reason=reason or ("a standby" if standby else "the primary itself"),
             lag_seconds=lag,
@@ -296,19 +313,34 @@ def _watches() -> dict[str, _Watch]:
             _started.clear()
             for alias, parameters in _servers().items():
                 _started[alias] = _Watch(alias, {**parameters, "autocommit": True}, process)
-                _started[alias].start()
+            primary = _primary()
+            primaries = [
+                watch for watch in _started.values() if primary and _named(watch.parameters) <= _named(primary)
+            ]
+            for watch in _started.values():
+                watch.primaries = primaries
+                watch.start()
         return dict(_started)
 
 
 def _servers() -> dict[str, dict[str, Any]]:
-    """What to connect to: each replica, and each host of a primary with several that is not among them."""
+    """What to connect to: each replica, and each host of a primary with several, or with replicas, not among them."""
     servers = {alias: connections[alias].get_connection_params() for alias in aliases()}
-    if connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
+    primary = _primary()
+    if primary is None or (not servers and len(hosts_of(primary)) < 2):
         return servers
-    primary = connections[DEFAULT_DB_ALIAS].get_connection_params()
-    hosts = hosts_of(primary)
-    covered = {host for parameters in servers.values() for host in hosts_of(parameters)}
-    for host, port in hosts if len(hosts) > 1 else ():
-        if (host, port) not in covered:
+    covered = {place for parameters in servers.values() for place in _named(parameters)}
+    for host, port in hosts_of(primary):
+        if (host, port, primary["dbname"]) not in covered:
             servers[f"{host}:{port}"] = {**primary, "host": host, "port": port, "target_session_attrs": "any"}
     return servers
+
+
+def _primary() -> dict[str, Any] | None:
+    """How to connect to it; None on SQLite."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    return connection.get_connection_params() if connection.vendor == "postgresql" else None
+
+
+def _named(parameters: dict[str, Any]) -> set[tuple[str, str, str]]:
+    return {(host, port, parameters["dbname"]) for host, port in hosts_of(parameters)}

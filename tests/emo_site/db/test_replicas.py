@@ -227,3 +227,45 @@ def test_report_is_exported_from_the_replica(tmp_path: Path, cluster: Cluster, e
         standby.resume_replay()
     cluster.wait_until_replayed(standby)
     assert orders() == 10
+
+
+NEIGHBOUR = """
+import json, time
+from emo_site.db import replicas
+from django.db import connection, transaction
+states = replicas.states()
+# Twice looked at: what is learnt of one look must not spoil the next.
+time.sleep(2.5)
+with replicas.reading_from_replica():
+    reads = replicas.alias_for_read()
+with replicas.reading_from_replica(any_will_do=True):
+    reads_anything = replicas.alias_for_read()
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("SELECT 1")
+print(json.dumps([reads, reads_anything, [state.reason.split(",")[0] for state in replicas.states()]]))
+"""
+
+
+@pytest.mark.cluster
+def test_server_of_another_cluster_or_database_is_no_replica_and_fences_nobody(
+    cluster: Cluster, environment: dict[str, str]
+) -> None:
+    cluster.primary.execute("CREATE DATABASE other")
+    with replicated(synchronous=False) as strangers:
+        # It has been promoted once more often than ours, which says nothing about ours.
+        stranger = strangers.promote()
+        named = f"{stranger.url},{cluster.primary.url.removesuffix('emo')}other"
+        for primary in (cluster.url(), cluster.primary.url + "?target_session_attrs=read-write"):
+            ran = manage(
+                "shell",
+                "--verbosity",
+                "0",
+                "-c",
+                NEIGHBOUR,
+                environment={**environment, "EMO_DB_URL": primary, "EMO_REPLICA_URLS": named},
+            )
+            assert ran.status == 0, ran.err
+            reads, reads_anything, reasons = json.loads(ran.out)
+            assert (reads, reads_anything) == ("default", "default")
+            assert reasons[0].startswith("it is emo of cluster ")
+            assert reasons[1].startswith("it is other of cluster ")
