@@ -37,13 +37,16 @@ DOWN_SECONDS = 2.0
 
 # The server's function that gives up waiting for a standby. By its name: the text is translated in other languages.
 _UNCONFIRMED = "SyncRepWaitForLSN"
-# Whether the server takes writes, and its timeline (the name of the WAL file begins with it; a standby has none).
+# Whether the session takes writes, and the primary's timeline (the name of the WAL file begins with it; a standby has
+# none).
 _STATE = """
-SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery(),
+SELECT current_setting('transaction_read_only') = 'off',
        CASE WHEN NOT pg_is_in_recovery()
             THEN ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END
 """
-WRITABLE = ("read-write", "primary")
+READ_WRITE = "read-write"
+# `primary` is for roles whose sessions begin read-only: they too must not meet a standby, or yesterday's primary.
+WRITABLE = (READ_WRITE, "primary")
 
 
 class Fenced(psycopg.OperationalError):
@@ -169,7 +172,8 @@ class GuardedConnection(psycopg.Connection[Any]):
     ) -> tuple[int, tuple[str, str], Self]:
         connection = cls._bounded(conninfo, {**kwargs, "host": host[0], "port": host[1]})
         try:
-            timeline, newest = timeline_of(connection), places.timelines.get(place, 0)
+            timeline = timeline_of(connection, writable=kwargs["target_session_attrs"] == READ_WRITE)
+            newest = places.timelines.get(place, 0)
             if timeline < newest:
                 raise Fenced(f"{host[0]}:{host[1]} was primary once: it is on timeline {timeline} behind {newest}")
         except psycopg.Error:
@@ -230,13 +234,14 @@ def hosts_of(parameters: dict[str, Any]) -> list[tuple[str, str]]:
     return list(zip(hosts, ports, strict=True))
 
 
-def timeline_of(connection: psycopg.Connection[Any]) -> int:
-    """The timeline a primary writes on. Raises OperationalError where it takes no writes (it was demoted)."""
+def timeline_of(connection: psycopg.Connection[Any], *, writable: bool = True) -> int:
+    """The timeline a primary writes on. Raises OperationalError where it was demoted, or, if the session is to be
+    `writable`, takes no writes."""
     with deadline.within(CHECK_SECONDS), connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(_STATE).fetchone()
         if not connection.autocommit:
             connection.rollback()
-    if row is None or not row[0]:
+    if row is None or row[1] is None or (writable and not row[0]):
         raise psycopg.OperationalError("the server takes no writes (any more)")
     return int(row[1])
 
@@ -248,7 +253,8 @@ class DeskPool(ConnectionPool[GuardedConnection]):
         self.place = place
         self.waits = Waits()
         # A primary that was demoted, and one that another has overtaken, still answer SELECT 1.
-        self._look = self._look_writable if writable else self._look_answers
+        self._look = self._look_primary if writable else self._look_answers
+        self._read_write = options["kwargs"].get("target_session_attrs") == READ_WRITE
         super().__init__(connection_class=GuardedConnection, check=self._check_or_drain, **options)
 
     def getconn(self, timeout: float | None = None) -> GuardedConnection:
@@ -279,6 +285,6 @@ class DeskPool(ConnectionPool[GuardedConnection]):
         with deadline.within(CHECK_SECONDS):
             self.check_connection(connection)
 
-    def _look_writable(self, connection: GuardedConnection) -> None:
-        if timeline_of(connection) < places.timelines.get(self.place, 0):
+    def _look_primary(self, connection: GuardedConnection) -> None:
+        if timeline_of(connection, writable=self._read_write) < places.timelines.get(self.place, 0):
             raise Fenced("another server has been promoted since")

@@ -191,6 +191,9 @@ def _logins(connection: BaseDatabaseWrapper, passwords: Mapping[str, str]) -> It
     for role, password in passwords.items():
         parameters = {**connection.get_connection_params(), "user": role, "password": password}
         given = {key: value for key, value in parameters.items() if key not in ("cursor_factory", "context", "pool")}
+        if "target_session_attrs" in given:
+            # A reader's session is never "read-write", and a standby may not know the role yet.
+            given["target_session_attrs"] = "primary"
         read_only = "on" if role.endswith("_readonly") else "off"
         attempt = Attempt(role=role, statement="log in; default_transaction_read_only", expected=read_only)
         try:

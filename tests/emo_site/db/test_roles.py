@@ -15,6 +15,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from emo_site.db.roles import Roles, RolesRefused
+from tests.clusters import replicated
 from tests.conftest import BACKEND
 from tests.desk import Ran, empty_database, manage
 from tests.servers import postgresql_server
@@ -123,6 +124,30 @@ def test_the_desk_works_as_app_migrates_as_migrator_and_reports_as_readonly(migr
     proof = migrated.create_roles("--prove")
     assert proof.status == 0, proof.out
     assert re.search(r"_app +TRUNCATE public\.\"order_events\" +refused +refused", proof.out)
+
+
+@pytest.mark.cluster
+def test_roles_are_made_and_proven_and_the_reader_reads_where_a_url_names_several_hosts(tmp_path: Path) -> None:
+    with replicated(synchronous=False) as cluster:
+        passwords = {f"EMO_DB_{name.upper()}_PASSWORD": name for name in NAMES}
+        made = manage("create_roles", environment={"EMO_DB_URL": cluster.url(), **passwords})
+        assert made.status == 0, made.out + made.err
+
+        def url(name: str, attributes: str) -> str:
+            return f"postgresql://emo_{name}:{name}@{cluster.url(attributes).rpartition('@')[2]}"
+
+        migrated = manage("migrate_all", "--verbosity", "0", environment={"EMO_DB_URL": url("migrator", "read-write")})
+        assert migrated.status == 0, migrated.err
+        reader = {"EMO_DB_URL": url("readonly", "primary")}
+        checked = manage("migrate_all", "--check", environment=reader)
+        assert checked.status == 0, checked.out + checked.err
+        page = tmp_path / "orders.json"
+        exported = manage("export_report", "orders", "--format", "json", "--output", str(page), environment=reader)
+        assert exported.status == 0, exported.err
+        # The primary, not just any host: there is no other that could be written to.
+        cluster.primary.kill()
+        exported = manage("export_report", "orders", "--format", "json", "--output", str(page), environment=reader)
+        assert exported.status == 2
 
 
 @pytest.mark.timescaledb
