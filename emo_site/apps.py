@@ -8,6 +8,7 @@ from django.contrib.admin.apps import AdminConfig
 from django.db.backends.signals import connection_created
 
 from emo_site.db import statements
+from emo_site.db.connections import note_autocommits_on
 from emo_site.db.urls import ENGINE_SQLITE
 
 
@@ -26,6 +27,7 @@ class EmoSiteConfig(AppConfig):
             if database["ENGINE"] == ENGINE_SQLITE:
                 _make_folder(Path(database["NAME"]))
         connection_created.connect(statements.count_on, dispatch_uid="emo_statements")
+        connection_created.connect(note_autocommits_on, dispatch_uid="emo_autocommits")
         if settings.EMO_DB_DEBUG:
             connection_created.connect(_log_sql, dispatch_uid="emo_db_debug")
 

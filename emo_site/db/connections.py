@@ -8,6 +8,7 @@ transaction whose synchronous standby never answered is reported as committed, w
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,17 +62,36 @@ class NoAnswer(psycopg.OperationalError):
     """The server did not answer within the time that was left; the connection is closed."""
 
 
+_READS = re.compile(r"\s*(?:SELECT|SET|SHOW|EXPLAIN|VALUES)\b", re.IGNORECASE)
 _commits: ContextVar[list[int] | None] = ContextVar("commits", default=None)
 
 
 @contextmanager
 def counting_commits() -> Iterator[None]:
-    """Counts, for commits_asked(), the transactions that the block asks a server to commit."""
+    """Counts, for commits_asked(), what the block asks a server to commit: transactions, and statements outside any."""
     token = _commits.set([0])
     try:
         yield
     finally:
         _commits.reset(token)
+
+
+def _note_commit() -> None:
+    if (counter := _commits.get()) is not None:
+        counter[0] += 1
+
+
+def note_autocommits(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """Django's execute wrapper: outside a transaction, a statement that may write asks for its own commit."""
+    if not context["connection"].in_atomic_block and not _READS.match(str(sql)):
+        _note_commit()
+    return execute(sql, params, many, context)
+
+
+def note_autocommits_on(*, connection: Any, **kwargs: object) -> None:
+    """Receives connection_created, which a pooled connection sends again for each request."""
+    if connection.vendor == "postgresql" and note_autocommits not in connection.execute_wrappers:
+        connection.execute_wrappers.append(note_autocommits)
 
 
 def commits_asked() -> int:
@@ -215,8 +235,7 @@ class GuardedConnection(psycopg.Connection[Any]):
         return result
 
     def commit(self) -> None:
-        if (counter := _commits.get()) is not None:
-            counter[0] += 1
+        _note_commit()
         # Of a primary without its standbys a command, too, would wait for ever, and no time-out of the server applies.
         with deadline.within(COMMIT_SECONDS):
             super().commit()

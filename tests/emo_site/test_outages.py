@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -47,7 +47,17 @@ def committed_then_lost(request: HttpRequest) -> HttpResponse:
     raise lost()
 
 
-urlpatterns = [path("page", page), path("committed", committed_then_lost)]
+def executed_then_lost(request: HttpRequest) -> HttpResponse:
+    with connection.cursor() as cursor:
+        cursor.execute(request.POST["statement"])
+    raise lost()
+
+
+urlpatterns = [
+    path("page", page),
+    path("executed", executed_then_lost),
+    path("committed", committed_then_lost),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +121,23 @@ def test_write_that_was_lost_after_a_commit_says_that_nobody_knows(client: Clien
         "outcome": "unknown",
     }
     assert "it may or may not be on record" in client.post("/committed").content.decode()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("statement", "outcome"),
+    [
+        ("UPDATE auth_user SET last_name = 'x' WHERE id = -1", "unknown"),
+        (" select count(*) FROM auth_user", "nothing written"),
+    ],
+)
+def test_write_outside_a_transaction_that_was_lost_is_one_that_nobody_knows_of(
+    client: Client, statement: str, outcome: str
+) -> None:
+    """As Django writes a changed password: a statement that commits by itself."""
+    answer = client.post("/executed?format=json", {"statement": statement})
+    assert (answer.status_code, answer.json()["outcome"]) == (503, outcome)
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
