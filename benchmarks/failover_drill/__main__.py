@@ -82,7 +82,7 @@ def _one(variant: Variant, cluster: Cluster, load: Load, *, warm: int) -> Figure
     finally:
         end = time.monotonic()
         load.stop()
-    found = on_record(cluster.primary.url, load.name)
+    found = on_record(cluster.primary.url, load.name, events_begin=load.feed.begin)
     return examined(load, found, Moments(fault=fault, relief=relief, end=end))
 
 

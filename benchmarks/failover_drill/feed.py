@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +19,11 @@ import psycopg
 BATCH = 100
 EVERY_SECONDS = 0.2
 PATIENCE_SECONDS = 9.0
+# Between the times of two events: each has its own, by which it is known again whatever its id.
+EVERY_EVENT = timedelta(milliseconds=1)
 
 
-def main(source: str) -> None:
+def main(source: str, begin: datetime) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emo_site.settings")
     django.setup()
     from django.db import Error, close_old_connections  # only after the set-up
@@ -29,7 +31,6 @@ def main(source: str) -> None:
     from emo_site.db import deadline
     from monitoring import events
 
-    begin = datetime.now(UTC)
     total = 0
     while not _ended():
         batch = [_event(events, source, begin, number) for number in range(total, total + BATCH)]
@@ -52,7 +53,7 @@ def _event(events: Any, source: str, begin: datetime, number: int) -> Any:
     return events.Event(
         symbol="DRILL",
         event_type=EventType.QUOTE,
-        timestamp=begin + timedelta(milliseconds=number),
+        timestamp=begin + EVERY_EVENT * number,
         price=Decimal(100) + Decimal(number % 1000) / 100,
         source=source,
     )
@@ -68,4 +69,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], datetime.fromisoformat(sys.argv[2]))

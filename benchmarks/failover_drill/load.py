@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from benchmarks.failover_drill.browser import GIVEN_UP_SECONDS, Person
 from benchmarks.failover_drill.clients import Pair, Reader
@@ -25,12 +26,14 @@ class Feed:
 
     desk: Desk
     source: str
+    begin: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """The time of its first event."""
     acknowledged: int = 0
     failures: int = 0
     hung: bool = False
 
     def start(self) -> None:
-        self._process = self.desk.command("benchmarks.failover_drill.feed", self.source)
+        self._process = self.desk.command("benchmarks.failover_drill.feed", self.source, self.begin.isoformat())
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 

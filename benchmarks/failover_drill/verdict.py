@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 import psycopg
 
+from benchmarks.failover_drill.feed import EVERY_EVENT
 from benchmarks.failover_drill.ledger import Action, Ledger, Outcome, Write, longest_gap
 from benchmarks.failover_drill.load import Load
 
@@ -63,8 +65,8 @@ class OnRecord:
     """By execution id."""
     fills_of: Counter[str]
     """By client_order_id."""
-    market_events: int
-    market_events_distinct: int
+    market_events: Counter[int]
+    """By their number in the feed."""
 
     def holds(self, write: Write) -> bool:
         if write.action == Action.STAGE and not self.orders[write.client_order_id]:
@@ -82,11 +84,11 @@ class OnRecord:
             beyond += max(0, count - sent_fills[name])
         # Each fill leaves exactly one event.
         beyond += sum(abs(self.changes[name, Action.FILL] - count) for name, count in self.fills_of.items())
-        return beyond + self.market_events - self.market_events_distinct
+        return beyond + sum(count - 1 for count in self.market_events.values())
 
 
-def on_record(url: str, name: str) -> OnRecord:
-    """What the server at `url` holds of the run `name`."""
+def on_record(url: str, name: str, *, events_begin: datetime) -> OnRecord:
+    """What the server at `url` holds of the run `name`, whose feed began with an event of that time."""
     with psycopg.connect(url, connect_timeout=10) as connection:
 
         def rows(query: str) -> list[tuple[Any, ...]]:
@@ -103,7 +105,7 @@ def on_record(url: str, name: str) -> OnRecord:
             "SELECT x.execution_id, o.client_order_id, count(*) FROM executed_orders x"
             " JOIN staged_orders o ON o.id = x.staged_order_id WHERE o.client_order_id LIKE %(like)s GROUP BY 1, 2"
         )
-        ((every, distinct),) = rows("SELECT count(*), count(DISTINCT id) FROM market_events WHERE source = %(source)s")
+        events = rows("SELECT timestamp FROM market_events WHERE source = %(source)s")
     fills_of: Counter[str] = Counter()
     for _, order, count in fills:
         fills_of[order] += count
@@ -112,8 +114,7 @@ def on_record(url: str, name: str) -> OnRecord:
         changes=Counter({(order, kind): count for order, kind, count in changes}),
         fills=Counter({execution: count for execution, _, count in fills}),
         fills_of=fills_of,
-        market_events=every,
-        market_events_distinct=distinct,
+        market_events=Counter((timestamp - events_begin) // EVERY_EVENT for (timestamp,) in events),
     )
 
 
@@ -123,7 +124,7 @@ def examined(load: Load, found: OnRecord, moments: Moments) -> Figures:
     acknowledged = ledger.acknowledged
     orders = [write for write in acknowledged if write.action == Action.STAGE]
     present = [write for write in acknowledged if found.holds(write)]
-    events_found = min(found.market_events_distinct, load.feed.acknowledged)
+    events_found = sum(number in found.market_events for number in range(load.feed.acknowledged))
     sent = {write.client_order_id for write in ledger.writes} | {write.execution_id for write in ledger.writes}
     sent_fills = Counter(write.client_order_id for write in ledger.writes if write.action == Action.FILL)
     return Figures(
