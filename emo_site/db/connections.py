@@ -110,6 +110,18 @@ class Places:
         self.timelines: dict[str, int] = {}
         self._served_by: dict[str, str] = {}
         self._failed_at: dict[str, float] = {}
+        self._in_doubt: set[str] = set()
+
+    def doubt(self, place: str) -> None:
+        """A connection was lost: before the next one, each host is asked, since another may have been promoted."""
+        self._in_doubt.add(place)
+
+    def asked_all(self, place: str) -> None:
+        self._in_doubt.discard(place)
+
+    def settled(self, place: str) -> bool:
+        """Whether the host that served last is still believed to be the primary, without asking the others."""
+        return place in self.timelines and place not in self._in_doubt
 
     def met(self, place: str, timeline: int) -> int:
         """A primary of that place is on this timeline; returns the newest one met so far."""
@@ -153,25 +165,27 @@ class GuardedConnection(psycopg.Connection[Any]):
     """A psycopg connection that keeps to the deadline, to the newest timeline, and to confirmed commits."""
 
     _unconfirmed = False
+    _place = ""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """As psycopg's. Of several hosts, the one on the newest timeline that this process has seen.
 
-        The first time, each host is asked, so that a new process is not taken in by a primary of yesterday.
+        The first time, and after a connection was lost, each host is asked, so that nobody is taken in by a primary of
+        yesterday.
         """
         place, hosts = place_of(kwargs), hosts_of(kwargs)
         if kwargs.get("target_session_attrs") not in WRITABLE or len(hosts) < 2 or "hostaddr" in kwargs:
             return cls._to_one(place, conninfo, kwargs)
         found: list[tuple[int, tuple[str, str], Self]] = []
         failures: list[psycopg.Error] = []
-        first_time = place not in places.timelines
+        settled = places.settled(place)
         for host in places.order(place, hosts):
             try:
                 found.append(cls._to_primary(place, host, conninfo, kwargs))
             except psycopg.Error as error:
                 failures.append(error)
-            if found and not first_time:
+            if found and settled:
                 break
         if not found:
             kind = Fenced if all(isinstance(each, Fenced) for each in failures) else psycopg.OperationalError
@@ -182,6 +196,8 @@ class GuardedConnection(psycopg.Connection[Any]):
         timeline, host, connection = found.pop()
         for _, _, other in found:
             other.close()
+        if not settled:
+            places.asked_all(place)
         places.met(place, timeline)
         places.served(place, host)
         return connection
@@ -190,7 +206,7 @@ class GuardedConnection(psycopg.Connection[Any]):
     def _to_primary(
         cls, place: str, host: tuple[str, str], conninfo: str, kwargs: dict[str, Any]
     ) -> tuple[int, tuple[str, str], Self]:
-        connection = cls._bounded(conninfo, {**kwargs, "host": host[0], "port": host[1]})
+        connection = cls._bounded(place, conninfo, {**kwargs, "host": host[0], "port": host[1]})
         try:
             timeline = timeline_of(connection, writable=kwargs["target_session_attrs"] == READ_WRITE)
             newest = places.timelines.get(place, 0)
@@ -204,7 +220,7 @@ class GuardedConnection(psycopg.Connection[Any]):
     @classmethod
     def _to_one(cls, place: str, conninfo: str, kwargs: dict[str, Any]) -> Self:
         try:
-            connection = cls._bounded(conninfo, kwargs)
+            connection = cls._bounded(place, conninfo, kwargs)
         except psycopg.Error as error:
             places.failed(place, error)
             raise
@@ -212,8 +228,9 @@ class GuardedConnection(psycopg.Connection[Any]):
         return connection
 
     @classmethod
-    def _bounded(cls, conninfo: str, kwargs: dict[str, Any]) -> Self:
+    def _bounded(cls, place: str, conninfo: str, kwargs: dict[str, Any]) -> Self:
         connection = super().connect(conninfo, **kwargs)
+        connection._place = place
         connection.add_notice_handler(connection._note)
         return connection
 
@@ -227,10 +244,16 @@ class GuardedConnection(psycopg.Connection[Any]):
                 raise
             # The server may be in the middle of it: what it has done is unknown, and the connection of no more use.
             self.pgconn.finish()
+            places.doubt(self._place)
             raise NoAnswer("the server did not answer in the time that was left") from None
+        except psycopg.OperationalError:
+            if self.closed:
+                places.doubt(self._place)
+            raise
         if self._unconfirmed:
             self._unconfirmed = False
             self.pgconn.finish()
+            places.doubt(self._place)
             raise CommitUnconfirmed("the server committed, but no synchronous standby confirmed it")
         return result
 

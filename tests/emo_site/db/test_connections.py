@@ -104,6 +104,27 @@ def test_after_a_promotion_the_old_primary_is_not_believed(cluster: Cluster, mon
     assert str(parameters(cluster)["password"]) not in str(caught.value)
 
 
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_who_lost_the_primary_and_was_not_there_at_the_promotion_asks_every_host(cluster: Cluster, how: str) -> None:
+    """A command has nobody who looks at the hosts meanwhile."""
+    old = cluster.primary
+    connection = GuardedConnection.connect(**parameters(cluster))
+    if how == "frozen":
+        old.freeze()
+    else:
+        old.kill()
+    with deadline.within(1), pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+    new = cluster.promote()
+    if how == "frozen":
+        old.thaw()
+    else:
+        old.start()
+    for _ in range(2):
+        with GuardedConnection.connect(**parameters(cluster)) as connection:
+            assert port_of(connection) == new.address[1]
+
+
 def test_pool_gives_up_connections_to_a_server_that_became_read_only(lasting: Cluster) -> None:
     with pool(lasting) as made:
         made.putconn(made.getconn())
