@@ -164,6 +164,8 @@ def place_of(parameters: dict[str, Any]) -> str:
 class GuardedConnection(psycopg.Connection[Any]):
     """A psycopg connection that keeps to the deadline, to the newest timeline, and to confirmed commits."""
 
+    # Whether a failure to connect is noted and logged.
+    _noted = True
     _unconfirmed = False
     _place = ""
 
@@ -190,7 +192,8 @@ class GuardedConnection(psycopg.Connection[Any]):
         if not found:
             kind = Fenced if all(isinstance(each, Fenced) for each in failures) else psycopg.OperationalError
             none_found = kind("; ".join(str(each).strip() for each in failures))
-            places.failed(place, none_found)
+            if cls._noted:
+                places.failed(place, none_found)
             raise none_found
         found.sort(key=lambda each: each[0])
         timeline, host, connection = found.pop()
@@ -222,7 +225,8 @@ class GuardedConnection(psycopg.Connection[Any]):
         try:
             connection = cls._bounded(place, conninfo, kwargs)
         except psycopg.Error as error:
-            places.failed(place, error)
+            if cls._noted:
+                places.failed(place, error)
             raise
         places.served(place, hosts_of(kwargs)[0])
         return connection
@@ -266,6 +270,12 @@ class GuardedConnection(psycopg.Connection[Any]):
     def _note(self, diagnostic: errors.Diagnostic) -> None:
         if diagnostic.source_function == _UNCONFIRMED:
             self._unconfirmed = True
+
+
+class OwnConnection(GuardedConnection):
+    """Outside the pool: who asks for it gets the error at once, and tells it."""
+
+    _noted = False
 
 
 def hosts_of(parameters: dict[str, Any]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.utils.asyncio import async_unsafe
 from timescale.db.backends.postgresql.base import DatabaseWrapper as PackageWrapper
 
-from emo_site.db.connections import WRITABLE, DeskPool, GuardedConnection, place_of
+from emo_site.db.connections import WRITABLE, DeskPool, GuardedConnection, OwnConnection, place_of
 
 
 class DatabaseWrapper(PackageWrapper):  # type: ignore[misc]  # the package ships no types
@@ -28,7 +28,7 @@ class DatabaseWrapper(PackageWrapper):  # type: ignore[misc]  # the package ship
             made: GuardedConnection = super().get_new_connection(conn_params)
             return made
         self.isolation_level = IsolationLevel.READ_COMMITTED
-        return GuardedConnection.connect(**conn_params)
+        return OwnConnection.connect(**conn_params)
 
     @property
     def pool(self) -> DeskPool | None:
