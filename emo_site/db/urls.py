@@ -193,6 +193,8 @@ def _postgresql(url: str, parsed: dict[str, Any], *, variable: str, defaults: Co
     spoilt = len(hosts) > 1 and any(":" in host and not host.startswith("[") for host in hosts)
     if spoilt or (parsed["PORT"] and (len(ports) != len(hosts) or not all(_is_port(port) for port in ports))):
         raise InvalidDatabaseURL(variable, url, "each host needs a port from 1 to 65535, or none of them")
+    if not all(map(_is_host, hosts)):
+        raise InvalidDatabaseURL(variable, url, "a part of a host's name is empty, or longer than 63 characters")
     options = {key: str(value) for key, value in parsed.get("OPTIONS", {}).items()}
     if twice := sorted(name for name in options if name.lower() in _REFUSED_OPTIONS | {"host", "port"}):
         raise InvalidDatabaseURL(
@@ -239,6 +241,15 @@ def _server_options(given: str, timeouts: ServerTimeouts) -> dict[str, str]:
     # connection poolers such as PgBouncer refuse this parameter unless told otherwise.
     joint = f"{timeouts.as_options()} {given}".strip()
     return {"options": joint} if joint else {}
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up: otherwise trying to is an error that no one takes for an outage."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return text.startswith("/")
+    return True
 
 
 def _is_port(text: str) -> bool:

@@ -31,6 +31,7 @@ NO_URL = "it is not a URL of the form scheme://user:password@host:port/name"
 PORTS = "each host needs a port from 1 to 65535, or none of them"
 IN_MEMORY = "a file is needed (sqlite:///path); a database in memory loses every row"
 NO_HOST = "a file has no host: three slashes are needed (sqlite:///path)"
+HOST = "a part of a host's name is empty, or longer than 63 characters"
 SCHEMES = "the scheme must be one of sqlite, postgres, postgresql, postgresql+psycopg, postgresql+psycopg2"
 
 
@@ -137,6 +138,8 @@ def test_sqlite_file_is_relative_to_the_project(url: str, name: str) -> None:
     ("url", "shown", "reason"),
     [
         ("mysql://emo:pw@db/desk", "mysql://emo:***@db/desk", SCHEMES),
+        ("postgresql://emo:pw@a..b/desk", "postgresql://emo:***@a..b/desk", HOST),
+        (f"postgresql://emo:pw@db,{'a' * 64}/desk", f"postgresql://emo:***@db,{'a' * 64}/desk", HOST),
         ("postgres:emo:pw@db/desk", "***", SCHEMES),
         ("host=h user=u password=pw dbname=d", "***", SCHEMES),
         ("emo:pw@db/desk", "***", SCHEMES),
