@@ -234,7 +234,8 @@ class _Watch:
         with self._lock:
             last, self._state, self._seen_at = self._state, state, time.monotonic()
         if is_replica(self.alias) and (last is None or last.usable != state.usable):
-            level = logging.INFO if state.usable else logging.WARNING
+            # That it is back must be in the log beside that it was gone; that all is well from the start need not.
+            level = logging.INFO if state.usable and last is None else logging.WARNING
             logger.log(level, "%s is %s: %s", self.alias, "read from" if state.usable else "left out", state.reason)
         self._looked.set()
 

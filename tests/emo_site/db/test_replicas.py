@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -100,6 +102,18 @@ def test_inside_a_transaction_the_primary_is_read(known: Callable[..., None]) ->
     known(GOOD)
     with reading_from_replica(), transaction.atomic():
         assert alias_for_read() == "default"
+
+
+def test_log_tells_of_a_replica_that_is_gone_and_of_one_that_is_back_once_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch = replicas._Watch("replica1", {}, 0)
+    gone = dataclasses.replace(GONE, reason="it does not answer")
+    for seen in (GOOD, GOOD, gone, gone, GOOD, GOOD):
+        watch._set(seen)
+    # What settings.LOGGING lets through.
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == ["replica1 is left out: it does not answer", "replica1 is read from: "]
 
 
 @pytest.fixture(scope="module")
