@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import NO_DB_ALIAS
-from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.utils.asyncio import async_unsafe
+from psycopg import IsolationLevel
 from timescale.db.backends.postgresql.base import DatabaseWrapper as PackageWrapper
 
 from emo_site.db.connections import WRITABLE, DeskPool, GuardedConnection, OwnConnection, place_of
@@ -27,8 +27,12 @@ class DatabaseWrapper(PackageWrapper):  # type: ignore[misc]  # the package ship
         if self.pool is not None:
             made: GuardedConnection = super().get_new_connection(conn_params)
             return made
-        self.isolation_level = IsolationLevel.READ_COMMITTED
-        return OwnConnection.connect(**conn_params)
+        connection = OwnConnection.connect(**conn_params)
+        level = self.settings_dict["OPTIONS"].get("isolation_level")
+        self.isolation_level = IsolationLevel.READ_COMMITTED if level is None else IsolationLevel(level)
+        if level is not None:
+            connection.isolation_level = self.isolation_level
+        return connection
 
     @property
     def pool(self) -> DeskPool | None:

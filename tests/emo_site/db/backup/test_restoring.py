@@ -396,6 +396,17 @@ def test_dump_is_of_the_moment_at_which_the_rows_were_counted(admin: psycopg.Con
 
 
 @pytest.mark.postgresql
+def test_everything_that_is_counted_is_of_one_moment(admin: psycopg.Connection[Any], names: str) -> None:
+    words(admin, f"{names}_live", "first")
+    live = {**connection.settings_dict, "NAME": f"{names}_live"}
+    with session.opened("default", live, one_snapshot=True) as reading:
+        assert server.one(reading, "SELECT count(*) FROM words") == 1
+        with opened(live["NAME"]) as writer:
+            writer.execute("INSERT INTO words VALUES ('second')")
+        assert server.one(reading, "SELECT count(*) FROM words") == 1
+
+
+@pytest.mark.postgresql
 def test_program_never_sees_a_password_that_it_would_show(db: None) -> None:
     place = {**connection.settings_dict, "OPTIONS": {"sslpassword": "hunter2"}}
     with (
