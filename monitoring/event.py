@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]  # not in typeshed
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -24,15 +24,21 @@ MAX_FIGURE = Decimal(10) ** 11
 STEP = Decimal("1e-6")
 # Long before any event; ids made from a time begin in 1970.
 EARLIEST_YEAR = 1971
+# Python knows no year 10000, and a row that can't be read stops every list that it is in. One year is left for zones.
+LATEST_YEAR = 9998
 SYMBOL_LENGTH = 32
 SOURCE_LENGTH = 64
+# Levels of metadata. Python gives up after some hundred, and sooner where it reads the row from deep inside a page.
+DEEPEST = 100
 
+_TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 _LARGEST = MAX_FIGURE - STEP
 _SMALLEST = -_LARGEST
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A time after this is not before 1971 in any zone.
 _SAFE = 366 * 86400 * 1_000_000
 _MICROSECOND = timedelta(microseconds=1)
+_TOO_LATE = (datetime(LATEST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 # The two halves of a UUIDv7: its version stands in the first one, its variant in the second.
 _VERSION = 0x7000
 _VARIANT, _TAIL = 0b10 << 62, (1 << 62) - 1
@@ -147,6 +153,8 @@ def microseconds_of(timestamp: datetime) -> int:
         raise InvalidEvent("timestamp", repr(timestamp), "needs a time zone") from None
     if microseconds < _SAFE and timestamp.year < EARLIEST_YEAR:
         raise InvalidEvent("timestamp", repr(timestamp), f"is before {EARLIEST_YEAR}")
+    if microseconds >= _TOO_LATE:
+        raise InvalidEvent("timestamp", repr(timestamp), f"is after {LATEST_YEAR}")
     return microseconds
 
 
@@ -174,12 +182,30 @@ def json_of(metadata: dict[str, Any]) -> str:
         return "{}"
     try:
         text = "".join(_pieces(metadata, 0))
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        # It can't be shown either.
+        raise InvalidEvent("metadata", "{…}", _TOO_DEEP) from error
+    except (TypeError, ValueError) as error:
         raise InvalidEvent("metadata", repr(metadata), problem(metadata) or str(error)) from error
+    if len(text) > 2 * DEEPEST and text.count("{") + text.count("[") > DEEPEST and _is_too_deep(metadata):
+        raise InvalidEvent("metadata", f"{text[:DEEPEST]}…", _TOO_DEEP)
     # All that a column can't hold is written with an escape here, so that most texts need no second look.
     if "\\u" in text and (found := problem(metadata)):
         raise InvalidEvent("metadata", repr(metadata), found)
     return text
+
+
+def _is_too_deep(document: object) -> bool:
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [part for whole in level for part in _parts(whole) if isinstance(part, dict | list | tuple)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(whole: object) -> Iterable[object]:
+    return whole.values() if isinstance(whole, dict) else cast("Iterable[object]", whole)
 
 
 def identity_of(said: bytes, microseconds: int) -> bytes:

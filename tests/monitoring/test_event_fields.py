@@ -53,6 +53,10 @@ VALUES = st.fixed_dictionaries(
 )
 
 
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
 def with_id(values: dict[str, Any]) -> dict[str, Any]:
     """A number becomes an id: an even one fits the time."""
     if "id" not in values:
@@ -236,3 +240,25 @@ def test_number_of_json_keeps_all_its_digits() -> None:
     assert row_of(from_json(line)).price == "99999999999.999998"
     # A float would not have.
     assert msgspec.json.decode(line)["price"] == 100000000000.0
+
+
+def test_metadata_are_taken_as_deep_as_any_reader_can_follow() -> None:
+    flat = "[" + ",".join(["{}"] * 500) + "]"
+    for metadata in (nested(100), '{"a":%s}' % flat):
+        line = (LINE % f',"metadata":{metadata}').encode()
+        assert json.loads(row_of(from_json(line)).metadata) == json.loads(metadata)
+    for metadata in (nested(101), '{"a":%s}' % ("[" * 100 + "]" * 100)):
+        with pytest.raises(InvalidEvent, match="is nested deeper than 100 levels"):
+            row_of(from_json((LINE % f',"metadata":{metadata}').encode()))
+    # Where decoding, encoding or showing it gives up depends on how deep the caller is.
+    for levels in range(102, 1100, 7):
+        with pytest.raises(InvalidEvent):
+            row_of(from_json((LINE % f',"metadata":{nested(levels)}').encode()))
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "9999-01-01T00:00:00Z", "9998-12-31T23:30:00-01:00"])
+def test_moment_that_no_datetime_can_be_is_refused(moment: str) -> None:
+    """PostgreSQL would take the first one, and then no list with it could be read."""
+    with pytest.raises(InvalidEvent, match="is after 9998"):
+        row_of(from_json((LINE % "").replace("2025-11-03T15:00:00Z", moment).encode()))
+    row_of(from_json((LINE % "").replace("2025-11-03T15:00:00Z", "9998-12-31T23:59:59.999999Z").encode()))
