@@ -140,22 +140,27 @@ class _Run:
         self.batch_size = batch_size
         self.summary = Summary(source=file.name)
         self.mark = Mark()
+        self.rows_before = self.quarantined_before = 0
 
     def begin(self, *, resume: bool, now: datetime) -> None:
         key = _key(self.file)
         fresh = IngestCheckpoint(key=key, source=self.file.name, started_at=now)
         IngestCheckpoint.objects.bulk_create([fresh], ignore_conflicts=True)
         self.checkpoint = IngestCheckpoint.objects.filter(key=key)
+        place = {"quarantine": str(self.quarantine.path), "quarantine_size": self.quarantine.size}
         if not resume:
-            place = {"quarantine": str(self.quarantine.path), "quarantine_size": self.quarantine.size}
             start = {"lines": 0, "offset": 0, "digest": "", "rows": 0, "quarantined": 0, "finished": False}
             self.checkpoint.update(**start, **place, started_at=now)
             return
         found = self.checkpoint.get()
         self.mark = Mark(found.lines, found.offset, found.digest)
         self.summary = replace(self.summary, lines=found.lines, resumed_after=found.lines)
-        if found.quarantine == str(self.quarantine.path):
+        self.rows_before, self.quarantined_before = found.rows, found.quarantined
+        if found.quarantine == place["quarantine"]:
             self.quarantine.go_on(found.quarantine_size)
+        else:
+            # So that the next run, should this one be killed, knows where it began to add.
+            self.checkpoint.update(**place)
 
     def batches(self) -> Iterator[_Batch]:
         """What can be read of a file that can't be read to its end is taken in before that is said."""
@@ -220,8 +225,8 @@ class _Run:
                 lines=batch.mark.lines,
                 offset=batch.mark.offset,
                 digest=batch.mark.digest,
-                rows=self.summary.rows + batch.rows,
-                quarantined=self.summary.quarantined + batch.refused,
+                rows=self.rows_before + self.summary.rows + batch.rows,
+                quarantined=self.quarantined_before + self.summary.quarantined + batch.refused,
                 quarantine=str(self.quarantine.path),
                 quarantine_size=quarantine_size,
                 finished=False,

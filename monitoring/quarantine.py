@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 
 from monitoring.event_blocks import Refused
@@ -33,10 +35,10 @@ class Quarantine:
         if not records:
             return self.size
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # In one piece: another run may add to the same file.
-        with self.path.open("ab", buffering=0) as file:
-            file.write(b"".join(records))
-            os.fsync(file.fileno())
+        with self.path.open("a+b", buffering=0) as file:
+            # Another run may add to the same file; the lock ends with the file.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _append(file, b"".join(records))
         return self.size
 
     @property
@@ -53,6 +55,23 @@ class Quarantine:
             "row": row.text,
         }
         return json.dumps(record).encode() + b"\n"
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    """All of it, on the disk, or nothing."""
+    end = file.seek(0, os.SEEK_END)
+    if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+        # What was killed in the middle of a record must not spoil the next one.
+        data = b"\n" + data
+    left = memoryview(data)
+    try:
+        # A disk that gets full takes a part, and says so only by the count.
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise
 
 
 def _line_of(text: bytes, source: str) -> Iterable[int]:

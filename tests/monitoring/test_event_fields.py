@@ -243,11 +243,11 @@ def test_number_of_json_keeps_all_its_digits() -> None:
 
 
 def test_metadata_are_taken_as_deep_as_any_reader_can_follow() -> None:
-    flat = "[" + ",".join(["{}"] * 500) + "]"
-    for metadata in (nested(100), '{"a":%s}' % flat):
+    flat = json.dumps({"a": [{}] * 500})
+    for metadata in (nested(100), flat):
         line = (LINE % f',"metadata":{metadata}').encode()
         assert json.loads(row_of(from_json(line)).metadata) == json.loads(metadata)
-    for metadata in (nested(101), '{"a":%s}' % ("[" * 100 + "]" * 100)):
+    for metadata in (nested(101), '{"a":' + "[" * 100 + "]" * 100 + "}"):
         with pytest.raises(InvalidEvent, match="is nested deeper than 100 levels"):
             row_of(from_json((LINE % f',"metadata":{metadata}').encode()))
     # Where decoding, encoding or showing it gives up depends on how deep the caller is.

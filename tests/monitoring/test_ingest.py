@@ -243,6 +243,35 @@ def test_file_that_was_changed_is_not_gone_on_with(name: str, tmp_path: Path) ->
     run(path)
 
 
+def quarantined(path: Path) -> list[int]:
+    return [json.loads(text)["line"] for text in path.read_text().splitlines()]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("first", ["", "old.jsonl"])
+def test_bad_rows_are_noted_once_though_the_first_batch_is_tried_again_and_again(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the very first run is told to resume, or was told to use another file of quarantine."""
+    path = tmp_path / "feed.jsonl"
+    path.write_text(lines(0, 10) + line(10, level="?") + lines(11, 20))
+    if first:
+        path.write_text(lines(0, 5))
+        run(path, "--quarantine", tmp_path / first)
+        path.write_text(lines(0, 10) + line(10, level="?") + lines(11, 20))
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "write", fails)
+        for _ in range(3):
+            run(path, "--resume", status=2, tmp_path=tmp_path)
+    run(path, "--resume", status=1, tmp_path=tmp_path)
+    assert quarantined(tmp_path / "quarantine.jsonl") == [11]
+    assert IngestCheckpoint.objects.values_list("lines", "rows", "quarantined").get() == (20, 19, 1)
+
+
+def fails(self: Writer, batch: Any) -> Any:
+    raise psycopg.errors.DiskFull("no space left on device")
+
+
 @pytest.mark.django_db
 def test_error_on_conflict_names_the_first_line_that_is_on_record(feed: Path) -> None:
     run(feed, "--batch-size", 10)
