@@ -80,7 +80,7 @@ def csv_reader(header: Sequence[str]) -> Callable[[bytes], Fields]:
 def _from_csv(header: tuple[str, ...], line: bytes) -> Fields:
     cells = csv_cells(line)
     if len(cells) != len(header):
-        raise InvalidEvent("row", _shown(line), f"has {len(cells)} cells, the header has {len(header)}")
+        raise InvalidEvent("row", shown(line), f"has {len(cells)} cells, the header has {len(header)}")
     # An empty cell is a field that is not there; a symbol may be the empty text.
     return from_values({name: cell for name, cell in zip(header, cells, strict=True) if cell or name == "symbol"})
 
@@ -90,9 +90,9 @@ def csv_cells(line: bytes) -> list[str]:
         text = line.decode()
         return next(csv.reader([text.rstrip("\r\n")], strict=True), [])
     except UnicodeDecodeError as error:
-        raise InvalidEvent("row", _shown(line), "is not UTF-8") from error
+        raise InvalidEvent("row", shown(line), "is not UTF-8") from error
     except csv.Error as error:
-        raise InvalidEvent("row", _shown(line), f"is not a line of CSV: {error}") from error
+        raise InvalidEvent("row", shown(line), f"is not a line of CSV: {error}") from error
 
 
 def unusable(columns: Sequence[str]) -> str:
@@ -110,11 +110,11 @@ def _from_raw(line: bytes) -> Fields:
     try:
         raw = _decode_raw(line)
     except UnicodeDecodeError as error:
-        raise InvalidEvent("row", _shown(line), "is not UTF-8") from error
+        raise InvalidEvent("row", shown(line), "is not UTF-8") from error
     except msgspec.ValidationError as error:
-        raise InvalidEvent("row", _shown(line), "is not a JSON object") from error
+        raise InvalidEvent("row", shown(line), "is not a JSON object") from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidEvent("row", _shown(line), f"is not JSON: {error}") from error
+        raise InvalidEvent("row", shown(line), f"is not JSON: {error}") from error
     found = {}
     for name, text in raw.items():
         data = bytes(text)
@@ -123,9 +123,9 @@ def _from_raw(line: bytes) -> Fields:
         try:
             found[name] = _decoders[name](data)
         except UnicodeDecodeError as error:
-            raise InvalidEvent(name, _shown(data), "is not UTF-8") from error
+            raise InvalidEvent(name, shown(data), "is not UTF-8") from error
         except _MISTAKES as error:
-            raise InvalidEvent(name, _shown(data), _RULES[name]) from error
+            raise InvalidEvent(name, shown(data), _RULES[name]) from error
     return _complete(found)
 
 
@@ -137,7 +137,7 @@ def _from_value(name: str, value: object) -> object:
             return _decoders[name](value.encode())
         return msgspec.convert(value, TYPES[name])
     except _MISTAKES as error:
-        raise InvalidEvent(name, _shown(value), _RULES[name]) from error
+        raise InvalidEvent(name, shown(value), _RULES[name]) from error
 
 
 def _complete(found: dict[str, Any]) -> Fields:
@@ -148,9 +148,9 @@ def _complete(found: dict[str, Any]) -> Fields:
 
 
 def _unknown(name: str, value: object) -> InvalidEvent:
-    return InvalidEvent(ascii(name)[1:-1][:SHOWN], _shown(value), f"is not a field; known are {', '.join(TYPES)}")
+    return InvalidEvent(ascii(name)[1:-1][:SHOWN], shown(value), f"is not a field; known are {', '.join(TYPES)}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -71,6 +71,8 @@ class Lines:
                 yield self._too_long()
             elif not self._more():
                 yield self._piece(len(self._held), open_end=True)
+                # Where the file has grown meanwhile, what follows is the rest of that line and no line.
+                return
 
     def _piece(self, length: int, *, open_end: bool = False) -> Piece:
         before = self.mark

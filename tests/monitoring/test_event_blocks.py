@@ -72,6 +72,22 @@ def test_process_that_ends_is_told_of_and_not_taken_for_the_end_of_the_file(monk
         list(blocks)
 
 
+class Growing(io.BytesIO):
+    """Ends, and then goes on after all."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        read = super().read(size)
+        if not read:
+            self.write(b"rest\n")
+            self.seek(-5, os.SEEK_END)
+        return read
+
+
+def test_rest_of_a_line_that_came_too_late_is_not_taken_for_a_line() -> None:
+    data = [piece.data for piece in Lines(Growing(b"one\ntwo\nthr")).pieces()]
+    assert data == [b"one\ntwo\n", b"thr"]
+
+
 READ = """
 import io, os, sys
 from monitoring import event_blocks

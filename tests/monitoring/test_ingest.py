@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,21 @@ def test_file_that_was_changed_is_not_gone_on_with(name: str, tmp_path: Path) ->
     assert "are not those that were taken in before. Run it without --resume" in said
     assert MarketEvent.objects.count() == 20
     run(path)
+
+
+@pytest.mark.django_db
+def test_last_line_of_csv_without_its_end_waits_for_it(tmp_path: Path) -> None:
+    """Half a figure is a figure: 400.5 was to be 400.55."""
+    path = tmp_path / "feed.csv"
+    path.write_text("symbol,event_type,timestamp,price\nSPY,trade,2025-11-03T15:00:00Z,400.5")
+    run(path, status=1, tmp_path=tmp_path)
+    assert not MarketEvent.objects.exists()
+    [record] = map(json.loads, (tmp_path / "quarantine.jsonl").read_text().splitlines())
+    assert (record["line"], record["reason"]) == (2, "has no line end, so that it may be cut off")
+    with path.open("a") as file:
+        file.write("5\nSPY,trade,2025-11-03T15:00:01Z,401\n  ")
+    run(path, "--resume", tmp_path=tmp_path)
+    assert sorted(MarketEvent.objects.values_list("price", flat=True)) == [Decimal("400.55"), Decimal(401)]
 
 
 def quarantined(path: Path) -> list[int]:
