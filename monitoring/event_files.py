@@ -68,6 +68,9 @@ class EventFile(Protocol):
 
 def event_file(name: str, file_format: FileFormat | None = None) -> EventFile:
     """The file of that name (`-`: standard input). The format comes from the name where it is not given."""
+    if not name.isprintable():
+        # Bytes that are no UTF-8 among them; no database could record where the rows came from.
+        raise Unusable(f"{ascii(name)[1:-1]}: the name holds characters that can't be printed; rename the file")
     chosen = file_format or _format_of(name)
     if chosen is None:
         raise Unusable(f"{name}: its name does not tell the format; say --format {'|'.join(FileFormat.values)}")
@@ -167,6 +170,8 @@ class TextFile:
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         if self.name == STDIN:
+            if sys.stdin is None:
+                raise Unusable("-: standard input is closed")
             yield self._plain(sys.stdin.buffer)
             return
         path = Path(self.name)
@@ -254,7 +259,7 @@ class ParquetFile:
             for batch in self._batches(table):
                 first, done = done + 1, done + batch.num_rows
                 if done > after.lines:
-                    values = [batch.column(place).to_pylist() for place in range(len(columns))]
+                    values = [_values(batch.column(place)) for place in range(len(columns))]
                     cells = list(zip(*values, strict=True))
                     skipped = max(0, after.lines - first + 1)
                     yield _table_block(columns, cells[skipped:], first + skipped, Mark(done, size, digest), form)
@@ -310,6 +315,30 @@ def _damage_refused(name: str) -> Iterator[None]:
         # The package raises plain Exception, and where its Rust code panics something that is none.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise Unusable(f"{name}: the Parquet file is damaged ({reason})") from error
+
+
+class _NoValue:
+    """A cell that Python has no value for, such as a day in the year 26059: no field of an event takes it."""
+
+    def __init__(self, reason: Exception) -> None:
+        self._reason = reason
+
+    def __repr__(self) -> str:
+        return f"({self._reason})"
+
+
+def _values(column: arro3.core.Array) -> list[object]:
+    try:
+        return list(column.to_pylist())
+    except Exception:  # noqa: BLE001  # what the package raises, for instance where it does not know the zone
+        return [_value(column[place]) for place in range(len(column))]
+
+
+def _value(cell: arro3.core.Scalar) -> object:
+    try:
+        return cast("object", cell.as_py())
+    except Exception as error:  # noqa: BLE001  # as above
+        return _NoValue(error)
 
 
 def _table_block(columns: list[str], cells: list[tuple[object, ...]], first: int, mark: Mark, form: Form) -> Block:

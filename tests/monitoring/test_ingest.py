@@ -110,6 +110,29 @@ def test_every_format_gives_the_same_events(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("zone", ["UTC", "Mars/Phobos"])
+def test_moment_of_parquet_that_python_does_not_know_goes_to_quarantine(zone: str, tmp_path: Path) -> None:
+    path, text = tmp_path / "feed.parquet", arro3.core.DataType.utf8()
+    moments = arro3.core.Array([1_762_182_000_000_000, 9 * 10**17, -9 * 10**17], arro3.core.DataType.int64())
+    columns = {name: arro3.core.Array([word] * 3, text) for name, word in (("symbol", "A"), ("event_type", "trade"))}
+    times = moments.cast(arro3.core.DataType.timestamp("us", tz=zone))
+    arro3.io.write_parquet(arro3.core.Table.from_pydict({**columns, "timestamp": times}), path)
+    found, _ = run(path, status=1, tmp_path=tmp_path)
+    [summary] = found["files"]
+    known = 1 if zone == "UTC" else 0
+    assert (summary["rows"], summary["quarantined"]) == (known, 3 - known)
+
+
+@pytest.mark.django_db
+def test_input_that_can_not_be_named_or_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, said = run(f"{tmp_path}/caf\udce9.jsonl", status=2)
+    assert "caf\\udce9.jsonl: the name holds characters that can't be printed; rename the file." in said
+    monkeypatch.setattr(sys, "stdin", None)
+    _, said = run("-", status=2)
+    assert said == "-: standard input is closed."
+
+
+@pytest.mark.django_db
 def test_bad_rows_go_to_quarantine_and_the_rest_in(tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
     long = '{"symbol": "' + "x" * 2_000_000 + '"}\n'
