@@ -3,6 +3,7 @@
 
 import os
 import sys
+import traceback
 
 
 def main() -> None:
@@ -15,6 +16,10 @@ def main() -> None:
     except ImproperlyConfigured as error:
         # A wrong setting is the operator's, not the program's: its message, no trace. 2 = nothing could be done.
         sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except Exception:  # noqa: BLE001  # the outermost edge
+        # Python's own 1 would say "rows went to quarantine" or "not proven"; 2 is "could not" with every command.
+        traceback.print_exc()
         sys.exit(2)
 
 
