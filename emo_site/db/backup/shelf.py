@@ -62,16 +62,19 @@ class Shelf:
             )
         return backups[0]
 
-    def doomed(self, keep: Keep) -> list[Backup]:
-        """Those that retention no longer wants, newest first."""
-        backups = self.backups()
+    def doomed(self, keep: Keep, now: datetime) -> list[Backup]:
+        """Those that retention no longer wants, newest first.
+
+        Those from the future neither go nor count: a clock that was ahead once must not cost the real ones.
+        """
+        backups = [backup for backup in self.backups() if backup.made_at <= now]
         wanted = kept((backup.made_at for backup in backups), keep)
         return [backup for backup in backups if backup.made_at not in wanted]
 
-    def prune(self, keep: Keep) -> list[Path]:
+    def prune(self, keep: Keep, now: datetime) -> list[Path]:
         """Removes them; returns what was removed. Raises CouldNot."""
         removed = []
-        for backup in self.doomed(keep):
+        for backup in self.doomed(keep, now):
             try:
                 backup.path.unlink()
             except OSError as error:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from emo_site.db.backup import desk, keys, making
 from emo_site.db.backup.errors import CouldNot
 from emo_site.db.backup.making import Made
+from emo_site.db.backup.shelf import Shelf
 
 EXIT_COULD_NOT = 2
 
@@ -52,8 +53,8 @@ class Command(BaseCommand):
         )
 
     def _list(self, *, as_json: bool) -> None:
-        shelf = desk.shelf()
-        doomed = {backup.path for backup in shelf.doomed(desk.keep())}
+        shelf, now = desk.shelf(), datetime.now(UTC)
+        doomed = {backup.path for backup in shelf.doomed(desk.keep(), now)}
         backups = shelf.backups()
         if as_json:
             rows = [
@@ -68,7 +69,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"backups": rows}, indent=2))
             return
         for each in backups:
-            fate = "would be pruned" if each.path in doomed else "kept"
+            fate = "would be pruned" if each.path in doomed else "kept" if each.made_at <= now else "in the future"
             self.stdout.write(f"{each.made_at:%Y-%m-%d %H:%M:%S} UTC  {_size(each.bytes):>10}  {fate:<15}  {each.path}")
         self.stdout.write(f"{len(backups)} backups of {shelf.environment} in {shelf.folder}")
 
@@ -85,7 +86,7 @@ class Command(BaseCommand):
                 desk_version=settings.EMO_VERSION,
                 now=datetime.now(UTC).replace(microsecond=0),
             )
-            pruned = shelf.prune(desk.keep()) if prune else []
+            pruned = _pruned(shelf, made) if prune else []
         if as_json:
             self.stdout.write(json.dumps(_as_json(made, pruned), indent=2))
             return
@@ -97,6 +98,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{made.path}: {_size(made.bytes)} in {made.seconds:.1f} s")
         for path in pruned:
             self.stdout.write(f"{path}: pruned")
+
+
+def _pruned(shelf: Shelf, made: Made) -> list[Path]:
+    try:
+        return shelf.prune(desk.keep(), made.manifest.made_at)
+    except CouldNot as error:
+        raise CouldNot(f"{made.path} is made, but the old ones were not all pruned: {error}") from error
 
 
 def _size(count: int) -> str:

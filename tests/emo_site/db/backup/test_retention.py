@@ -109,9 +109,21 @@ def test_nothing_foreign_in_the_folder_is_touched(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, "dev")
     with shelf.locked():
         assert shelf.clear_leftovers() == []
-        removed = shelf.prune(Keep(2, 0, 0))
+        removed = shelf.prune(Keep(2, 0, 0), at("2025-11-03T02:00"))
     assert [path.name for path in removed] == ["emo-dev-20251101T020000Z.tar.age"]
     assert {path.name for path in tmp_path.iterdir()} == before - {"emo-dev-20251101T020000Z.tar.age"} | {".lock"}
+
+
+@pytest.mark.parametrize("keep", [Keep(1, 0, 0), Keep(0, 0, 0), Keep(2, 1, 1)])
+def test_backup_just_made_outlives_those_of_a_clock_that_was_ahead(keep: Keep, tmp_path: Path) -> None:
+    for stamp in ("20251103T020000Z", "20251101T020000Z", "20251103T020100Z", "20261231T020000Z"):
+        (tmp_path / f"emo-dev-{stamp}.tar.age").write_text("x")
+    shelf, now = Shelf(tmp_path, "dev"), at("2025-11-03T02:00")
+    assert {backup.made_at for backup in shelf.doomed(keep, now)} <= {at("2025-11-01T02:00")}
+    shelf.prune(keep, now)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left >= {OWN, "emo-dev-20251103T020100Z.tar.age", "emo-dev-20261231T020000Z.tar.age"}
+    assert ("emo-dev-20251101T020000Z.tar.age" in left) == (keep.daily == 2)
 
 
 def test_remains_of_killed_backups_are_removed(tmp_path: Path) -> None:
