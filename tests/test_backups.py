@@ -314,6 +314,24 @@ def test_restore_takes_the_place_of_a_file_that_is_damaged(own_desk: Desk) -> No
     assert own_desk.asked("SELECT count(*) FROM order_events") == [(rows,)]
 
 
+@pytest.mark.sqlite
+def test_restored_file_has_the_place_owner_and_mode_of_the_one_before(own_desk: Desk, tmp_path: Path) -> None:
+    live, disk = Path(own_desk.url.removeprefix("sqlite:///")), tmp_path / "disk"
+    disk.mkdir()
+    live.rename(disk / "real.sqlite")
+    live.symlink_to(disk / "real.sqlite")
+    live.chmod(0o660)
+    if os.geteuid() == 0:
+        os.chown(live, 65534, 65534)
+    before = live.stat()
+    done = json.loads(own_desk.succeeds("restore", str(own_desk.archives[0]), "--yes", "--json"))
+    assert (live.is_symlink(), live.resolve()) == (True, disk / "real.sqlite")
+    assert Path(done["databases"]["default"]["kept_as"]).parent == disk
+    after = live.stat()
+    assert after.st_ino != before.st_ino
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
 def test_backup_from_a_newer_schema_is_refused_by_name(own_desk: Desk) -> None:
     own_desk.asked("INSERT INTO django_migrations (app, name, applied) VALUES ('orders', '9999_later', '2025-01-01')")
     time.sleep(1.1)

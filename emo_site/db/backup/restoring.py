@@ -97,6 +97,8 @@ def _place(facts: DatabaseFacts, settings: Settings, *, programs_in: str, keep_o
     live, stamp = str(settings["NAME"]), f"{now:%Y%m%d_%H%M%S}"
     copy: Copy
     if here == "sqlite":
+        # Where the desk reaches the file by a link, the link stays and the file stays on its disk.
+        live = str(Path(live).resolve())
         copy = sqlite.Copy(facts.alias, f"{live}.restore_{stamp}")
         return Place(copy=copy, live=live, kept=f"{live}.before_{stamp}")
     copy = postgresql.Copy(

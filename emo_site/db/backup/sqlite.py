@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,9 +123,13 @@ class Copy:
         return Path(live).exists()
 
     def take_place_of(self, live: str, *, kept: str) -> None:
-        """The live file stays under the name `kept`. Raises CouldNot where somebody has it open: stop the desk."""
+        """The live file stays under the name `kept`. Raises CouldNot where somebody has it open: stop the desk.
+
+        The new one gets its owner and mode: who restores need not be the user that the desk runs as.
+        """
         if Path(live).exists():
             _quiesce(self.alias, Path(live))
+            _hand_over(self.alias, self._path, like=Path(live))
         _quiesce(self.alias, self._path)
         try:
             with contextlib.ExitStack() as undo:
@@ -167,6 +172,19 @@ def _quiesce(alias: str, path: Path) -> None:
         in_use = _has_users(path)
     if in_use:
         raise CouldNot(f"{alias}: {path} is in use: stop the desk and run the command again")
+
+
+def _hand_over(alias: str, path: Path, *, like: Path) -> None:
+    wanted, found = like.stat(), path.stat()
+    try:
+        if (found.st_uid, found.st_gid) != (wanted.st_uid, wanted.st_gid):
+            os.chown(path, wanted.st_uid, wanted.st_gid)
+        path.chmod(stat.S_IMODE(wanted.st_mode))
+    except OSError as error:
+        raise CouldNot(
+            f"{alias}: the restored file can't be given to the owner of {like} ({error.strerror}): restore as that"
+            " user, or as root"
+        ) from error
 
 
 def _is_database(path: Path) -> bool:
