@@ -419,6 +419,30 @@ def test_full_disk_leaves_nothing_behind(desk: Desk, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
+NO_TEMPORARY_FOLDER = """
+import runpy, tempfile
+tempfile._candidate_tempdir_list = lambda: []
+runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+# Of SQLite, restore needs no temporary file.
+@pytest.mark.parametrize("command", ["verify_backup", *(["restore --yes"] if SERVER else [])])
+def test_missing_folder_for_temporary_files_is_no_verdict_on_the_backup(command: str, desk: Desk) -> None:
+    """1 would say: not proven."""
+    name, *options = command.split()
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_TEMPORARY_FOLDER, name, str(desk.archives[0]), *options],
+        check=False,
+        env={**os.environ, **desk.environment},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "No usable temporary directory found" in ran.stderr
+
+
 def test_second_backup_is_refused_while_one_runs(desk: Desk) -> None:
     with (desk.folder / "backups/.lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -68,7 +68,8 @@ class Command(BaseCommand):
                 "\n".join([*error.problems, "The backup is not proven; nothing was changed."]),
                 returncode=EXIT_NOT_PROVEN,
             ) from error
-        except CouldNot as error:
+        except (CouldNot, OSError) as error:
+            # OSError: no room or no right for temporary files.
             raise CommandError(str(error), returncode=EXIT_COULD_NOT) from error
         self._report(plan, done, as_json=options["json"])
 

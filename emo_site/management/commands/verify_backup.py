@@ -41,7 +41,8 @@ class Command(BaseCommand):
             manifest, examined, problems = _verify(path)
             if newest and manifest:
                 problems += _misnamed(newest, manifest)
-        except CouldNot as error:
+        except (CouldNot, OSError) as error:
+            # OSError: no room or no right for temporary files.
             raise CommandError(str(error), returncode=EXIT_COULD_NOT) from error
         if options["json"]:
             self.stdout.write(json.dumps(_as_json(path, manifest, examined, problems), indent=2))
