@@ -96,6 +96,7 @@ def ingest(
         return run.end()
     except Unusable as error:
         if not run.summary.rows:
+            run.close_untouched()
             raise
         raise Stopped(f"{error}.", run.summary) from error
     except KeyboardInterrupt as error:
@@ -203,6 +204,10 @@ class _Run:
         self.checkpoint.filter(lines=self.mark.lines, offset=self.mark.offset).update(finished=True)
         self.summary = replace(self.summary, finished=True)
         return self.summary
+
+    def close_untouched(self) -> None:
+        """Of a file that was refused there is nothing to go on with: recover must not name it for ever."""
+        self.checkpoint.filter(lines=0, offset=0).update(finished=True)
 
     def _write(self, batch: _Batch, quarantine_size: int) -> Written:
         for tries_left in reversed(range(TRIES)):

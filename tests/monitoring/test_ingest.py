@@ -201,6 +201,8 @@ def test_file_that_can_not_be_read_is_refused_before_anything_goes_in(kind: str,
     assert found == {"files": [], "not_ingested": [str(bad)], "reason": said}
     assert not MarketEvent.objects.exists()
     assert not (tmp_path / "quarantine.jsonl").exists()
+    # There is nothing to go on with, and nothing to recover.
+    assert not IngestCheckpoint.objects.filter(finished=False).exists()
 
 
 @pytest.mark.django_db
