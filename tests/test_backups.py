@@ -419,6 +419,30 @@ def test_full_disk_leaves_nothing_behind(desk: Desk, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
+FAILING = """#!/bin/sh
+[ "$1" = --version ] && exec '{real}' --version
+cat > /dev/null
+echo 'pg_restore: error: {words}' >&2
+exit 1
+"""
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("server closed the connection unexpectedly", 2), ("No space left on device", 2), ("out of order", 1)],
+)
+def test_server_that_is_full_or_gone_is_no_verdict_on_the_backup(
+    words: str, status: int, desk: Desk, tmp_path: Path
+) -> None:
+    program = tmp_path / "pg_restore"
+    program.write_text(FAILING.format(real=postgresql_programs() / "pg_restore", words=words))
+    program.chmod(0o755)
+    before = desk.databases()
+    failed(desk.run("verify_backup", EMO_PG_BIN=str(tmp_path)), status, words)
+    assert desk.databases() == before
+
+
 NO_TEMPORARY_FOLDER = """
 import runpy, tempfile
 tempfile._candidate_tempdir_list = lambda: []

@@ -121,6 +121,9 @@ def _last_words(said: IO[bytes]) -> str:
     return " | ".join(lines[-3:]) or "it said nothing"
 
 
+# The server went away, or is full: that says nothing about the backup.
+_SERVER_AT_FAULT = ("server closed the connection", "terminating connection", "No space left on device")
+
 # ---- a database made from a dump ------------------------------------------------------------------------------------
 
 
@@ -184,7 +187,10 @@ class Copy:
                     pass
                 process.wait()
             if process.returncode:
-                raise NotProven([f"{self.alias}: pg_restore ended with {process.returncode}: {_last_words(said)}"])
+                reason = f"{self.alias}: pg_restore ended with {process.returncode}: {_last_words(said)}"
+                if any(words in reason for words in _SERVER_AT_FAULT):
+                    raise CouldNot(reason)
+                raise NotProven([reason])
 
     def connected(self) -> Any:
         return session.opened(self.alias, {**self.settings, "NAME": self.name})
