@@ -1,14 +1,13 @@
-"""Pieces of a file become blocks of rows ready to be written; a large file's in processes beside this one."""
+"""Pieces of a file become blocks of rows ready to be written; a large file's in a process beside this one."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -17,10 +16,9 @@ from monitoring.text_lines import LONGEST_LINE, Mark, Piece
 
 # Characters of a row that are kept where it is too long to be kept.
 EXCERPT = 1024
-# Pieces that are read here before it is worth starting processes: about 4 MB, a tenth of a second.
-BEFORE_PROCESSES = 16
-# Validation costs as much as the server's part of the work; more processes than this only wait for the server.
-MOST_PROCESSES = 2
+# Pieces that are read here before it is worth starting a process: about 4 MB, a tenth of a second. One is enough: the
+# server's part of the work takes longer.
+BEFORE_PROCESS = 16
 
 # An event as its writer wants it.
 StoredRow = Any
@@ -45,7 +43,7 @@ class Form:
 
 
 class ReaderLost(Exception):
-    """A process that validates rows has ended; what was not handed over is not on record."""
+    """The process that validates rows has ended; what was not handed over is not on record."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,11 @@ class Block:
 
 def blocks_of(pieces: Iterator[Piece], make: Make, form: Form) -> Iterator[Block]:
     """The blocks in the order of the pieces. `make` must be such that pickle knows it by name."""
-    for piece in islice(pieces, BEFORE_PROCESSES):
+    for piece in islice(pieces, BEFORE_PROCESS):
         yield block_of(piece, make, form)
     more = next(pieces, None)
     if more is not None:
-        yield from _by_processes(more, pieces, make, form, processes())
+        yield from _by_process(more, pieces, make, form)
 
 
 def block_of(piece: Piece, make: Make, form: Form) -> Block:
@@ -104,23 +102,16 @@ def block_of(piece: Piece, make: Make, form: Form) -> Block:
     return Block(form.together(rows), lines, refused, mark)
 
 
-def processes() -> int:
-    """How many validate a large file."""
-    return min(MOST_PROCESSES, os.cpu_count() or 1)
-
-
-def _by_processes(first: Piece, rest: Iterator[Piece], make: Make, form: Form, count: int) -> Iterator[Block]:
-    """Each process has one piece at a time: who only ever answers can't block the one who asks."""
-    with ExitStack() as stack:
-        readers = [stack.enter_context(_Reader(make, form)) for _ in range(count)]
-        readers[0].ask(first)
-        for reader in readers[1:]:
-            reader.ask(next(rest, None))
-        for reader in cycle(readers):
+def _by_process(first: Piece, rest: Iterator[Piece], make: Make, form: Form) -> Iterator[Block]:
+    """It has one piece at a time: who only ever answers can't block the one who asks."""
+    with _Reader(make, form) as reader:
+        reader.ask(first)
+        more: Piece | None = first
+        while more is not None:
+            more = next(rest, None)
             block = reader.answer()
-            if block is None:
-                return
-            reader.ask(next(rest, None))
+            if more is not None:
+                reader.ask(more)
             yield block
 
 
@@ -133,7 +124,6 @@ class _Reader:
         self._process.start()
         # Kept open here it would hide that the process has ended.
         theirs.close()
-        self._asked = False
 
     def __enter__(self) -> _Reader:
         return self
@@ -143,16 +133,11 @@ class _Reader:
         self._process.terminate()
         self._process.join()
 
-    def ask(self, piece: Piece | None) -> None:
-        self._asked = piece is not None
-        if piece is not None:
-            with _lost():
-                self._pipe.send(piece)
+    def ask(self, piece: Piece) -> None:
+        with _lost():
+            self._pipe.send(piece)
 
-    def answer(self) -> Block | None:
-        """None where nothing was asked, since there was nothing more."""
-        if not self._asked:
-            return None
+    def answer(self) -> Block:
         with _lost():
             block: Block = self._pipe.recv()
             return block
@@ -163,7 +148,7 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
-        raise ReaderLost("a process that validates rows has ended") from error
+        raise ReaderLost("the process that validates rows has ended") from error
 
 
 def _answer(pipe: Connection, make: Make, form: Form) -> None:

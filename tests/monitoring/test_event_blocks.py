@@ -1,4 +1,4 @@
-"""Rows validated in processes beside this one are the rows that are validated here."""
+"""Rows validated in a process beside this one are the rows that are validated here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_blocks_are_the_same_and_in_the_same_order(monkeypatch: pytest.MonkeyPat
     data = lines(20_000)
     assert len(data) > 6 * BLOCK
     here = [block_of(piece, form.row_of_json, form) for piece in Lines(io.BytesIO(data)).pieces()]
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 1)
+    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 1)
     there = list(blocks_of(Lines(io.BytesIO(data)).pieces(), form.row_of_json, form))
     assert [told(block) for block in there] == [told(block) for block in here]
     assert sum(len(block.refused) for block in there) == 200
@@ -56,13 +56,13 @@ def told(block: Block) -> tuple[object, ...]:
 def test_lines_of_a_table_are_read_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"SPY,trade,2025-11-03T15:00:00Z\n" * 30_000
     make = partial(_row_of_csv, csv_reader(["symbol", "event_type", "timestamp"]), FORM.row)
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 1)
+    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 1)
     blocks = blocks_of(Lines(io.BytesIO(data)).pieces(), make, FORM)
     assert sum(len(block.rows) for block in blocks) == 30_000
 
 
 def test_process_that_ends_is_told_of_and_not_taken_for_the_end_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESSES", 0)
+    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 0)
     blocks = blocks_of(Lines(io.BytesIO(lines(60_000))).pieces(), FORM.row_of_json, FORM)
     next(blocks)
     for process in psutil.Process().children(recursive=True):
@@ -93,7 +93,7 @@ import io, os, sys
 from monitoring import event_blocks
 from monitoring.event_copy import FORM
 from monitoring.text_lines import Lines
-event_blocks.BEFORE_PROCESSES = 0
+event_blocks.BEFORE_PROCESS = 0
 if __name__ == "__main__":
     data = open(sys.argv[1], "rb").read()
     for _ in event_blocks.blocks_of(Lines(io.BytesIO(data)).pieces(), FORM.row_of_json, FORM):
@@ -102,7 +102,7 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+def test_process_ends_with_the_one_that_was_killed(tmp_path: Path) -> None:
     (tmp_path / "read.py").write_text(READ)
     (tmp_path / "lines").write_bytes(lines(60_000))
     command = [sys.executable, str(tmp_path / "read.py"), str(tmp_path / "lines")]
