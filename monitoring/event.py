@@ -68,10 +68,6 @@ class InvalidEvent(ValueError):
         self.value = value
         self.rule = rule
 
-    def __reduce__(self) -> tuple[type[InvalidEvent], tuple[str, str, str]]:
-        # Exceptions are pickled by their message alone; rows are validated in other processes too.
-        return InvalidEvent, (self.field, self.value, self.rule)
-
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The fields of an event, of the right types and not yet held against the rules: what a line of a file becomes."""

@@ -19,7 +19,7 @@ import arro3.io
 from django.db import models
 
 from monitoring.event import Fields, InvalidEvent
-from monitoring.event_blocks import Block, Form, Make, Refused, StoredRow, blocks_of
+from monitoring.event_blocks import Block, Form, Make, Refused, StoredRow, block_of
 from monitoring.event_fields import csv_cells, csv_reader, from_values, shown, unusable
 from monitoring.text_lines import Lines, Mark, Piece
 
@@ -142,10 +142,11 @@ class TextFile:
                     raise Unusable(f"{self.name}: has a header and no rows")
             elif head.startswith(BYTE_ORDER_MARK):
                 lines.skip(len(BYTE_ORDER_MARK))
-            if self.format == FileFormat.CSV:
-                yield from _blocks_of_whole_lines(lines.pieces(), make, form)
-            else:
-                yield from blocks_of(lines.pieces(), make, form)
+            for piece in lines.pieces():
+                if piece.open_end and self.format == FileFormat.CSV:
+                    yield _cut_off(piece, form)
+                else:
+                    yield block_of(piece, make, form)
 
     def _header(self, head: bytes) -> list[str]:
         """The columns of a table; none of JSON lines. Raises Unusable where such a file does not begin so."""
@@ -192,24 +193,11 @@ class TextFile:
         return raw
 
 
-def _blocks_of_whole_lines(pieces: Iterator[Piece], make: Make, form: Form) -> Iterator[Block]:
-    """Without a last line that has no end: half a figure is a figure, and nothing tells that 400.5 was to be 400.55."""
-    cut_off: list[Piece] = []
-
-    def whole() -> Iterator[Piece]:
-        for piece in pieces:
-            if piece.open_end:
-                cut_off.append(piece)
-            else:
-                yield piece
-
-    yield from blocks_of(whole(), make, form)
-    for piece in cut_off:
-        if piece.data.isspace():
-            continue
-        text = piece.data.decode(errors="backslashreplace")
-        problem = InvalidEvent("row", shown(piece.data), "has no line end, so that it may be cut off")
-        yield Block(form.together([]), [], [Refused(piece.first, problem, text)], piece.before)
+def _cut_off(piece: Piece, form: Form) -> Block:
+    """A last line of CSV that has no end: half a figure is a figure, and nothing tells that 400.5 was to be 400.55."""
+    problem = InvalidEvent("row", shown(piece.data), "has no line end, so that it may be cut off")
+    refused = Refused(piece.first, problem, piece.data.decode(errors="backslashreplace"))
+    return Block(form.together([]), [], [] if piece.data.isspace() else [refused], piece.before)
 
 
 class Peekable(Protocol):

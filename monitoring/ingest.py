@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from django.db import Error, OperationalError, transaction
 
-from monitoring.event_blocks import Block, ReaderLost
+from monitoring.event_blocks import Block
 from monitoring.event_files import STDIN, EventFile, Unusable
 from monitoring.events import Conflict, OnConflict, Writer, Written
 from monitoring.models import IngestCheckpoint
@@ -101,8 +101,6 @@ def ingest(
         raise Stopped(f"{error}.", run.summary) from error
     except KeyboardInterrupt as error:
         raise Stopped("Interrupted.", run.summary) from error
-    except ReaderLost as error:
-        raise Stopped(f"It can't go on: {error}.", run.summary) from error
     except (Error, psycopg.Error) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise Stopped(f"The database can't be used ({reason}). Is it up and migrated?", run.summary) from error
@@ -166,12 +164,15 @@ class _Run:
     def batches(self) -> Iterator[_Batch]:
         """What can be read of a file that can't be read to its end is taken in before that is said."""
         batch = _Batch()
+        # Small ones first, so that the database has something to do from the beginning.
+        wanted = min(self.batch_size, HOPELESS)
         try:
             for block in self.file.blocks(self.mark, self.writer.form):
                 batch.add(block)
-                if batch.rows + batch.refused >= max(self.batch_size, 0 if batch.rows else HOPELESS):
+                if batch.rows + batch.refused >= max(wanted, 0 if batch.rows else HOPELESS):
                     yield batch
                     batch = _Batch()
+                    wanted = min(self.batch_size, 2 * wanted)
         except Unusable:
             if batch.blocks:
                 yield batch

@@ -15,11 +15,12 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.failover_drill import desk, ingest, table
+from benchmarks.failover_drill.cluster import Servers
 from benchmarks.failover_drill.load import CLIENTS, Load
 from benchmarks.failover_drill.variants import VARIANTS, Variant
 from benchmarks.failover_drill.verdict import Figures, Moments, examined, on_record
+from deploy.ha.cluster import Failed
 from tests import servers
-from tests.clusters import Cluster, replicated
 
 EXIT_MISSED, EXIT_NOT_HELD = 1, 2
 WARM_CHANGES = 60
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     for name in names:
         try:
             met, document, text = _held(name, options)
-        except (servers.Unavailable, desk.Broken) as error:
+        except (servers.Unavailable, desk.Broken, Failed) as error:
             print(f"{name}: not held: {error}", file=sys.stderr)
             return EXIT_NOT_HELD
         missed = missed or not met
@@ -62,36 +63,28 @@ def _runs(variant: Variant, *, count: int, seed: int, short: bool) -> list[Figur
     """One desk, which lives through all of them; what broke comes back as a standby in between."""
     figures = []
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(replicated(**variant.cluster))
-        variant.prepare(cluster)
-        served = stack.enter_context(desk.served(cluster))
+        under = stack.enter_context(variant.servers())
+        variant.prepare(under.cluster)
+        served = stack.enter_context(desk.served(under.settings()))
         people = desk.sessions(served.environment, CLIENTS)
         for number in range(1, count + 1):
             load = Load(served, people, f"drill-{number}", seed + number)
-            figures.append(_one(variant, cluster, load, warm=WARM_CHANGES_SHORT if short else WARM_CHANGES))
+            figures.append(_one(variant, under, load, warm=WARM_CHANGES_SHORT if short else WARM_CHANGES))
             if number < count:
-                _mend(cluster)
+                under.mend()
     return figures
 
 
-def _one(variant: Variant, cluster: Cluster, load: Load, *, warm: int) -> Figures:
+def _one(variant: Variant, under: Servers, load: Load, *, warm: int) -> Figures:
     load.start(at_least=warm)
     try:
-        fault, relief = variant.fault(cluster)
+        fault, relief = variant.fault(under.cluster)
         time.sleep(variant.afterwards)
     finally:
         end = time.monotonic()
         load.stop()
-    found = on_record(cluster.primary.url, load.name, events_begin=load.feed.begin)
+    found = on_record(under.record(), load.name, events_begin=load.feed.begin)
     return examined(load, found, Moments(fault=fault, relief=relief, end=end))
-
-
-def _mend(cluster: Cluster) -> None:
-    streaming = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"
-    for standby in cluster.standbys:
-        if not standby.running or cluster.primary.query(streaming, [standby.name]) == (0,):
-            cluster.rejoin(standby)
-    cluster.wait_until_streaming()
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

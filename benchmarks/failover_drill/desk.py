@@ -1,4 +1,4 @@
-"""The desk as `make run` serves it, pointed at a cluster, and everything around it that must end with the drill."""
+"""The desk as `make run` serves it, pointed at some servers, and everything around it that must end with the drill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests import servers
-from tests.clusters import Cluster
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 # Settings of another desk must not lead the drill to its database.
@@ -52,13 +51,10 @@ class Desk:
         return [line for line in self.log.read_text(errors="replace").splitlines() if " ERROR " in line]
 
 
-def environment(cluster: Cluster) -> dict[str, str]:
-    """All hosts for writes, and the same hosts, standbys first, for reads."""
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Whose only settings of a desk are these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    wanted = {"EMO_ENV": "dev", "EMO_DB_URL": cluster.url("read-write")}
-    if cluster.standbys:
-        wanted["EMO_REPLICA_URLS"] = cluster.url("prefer-standby")
-    return kept | wanted
+    return {**kept, "EMO_ENV": "dev", **settings}
 
 
 def manage(*arguments: str, env: Mapping[str, str]) -> None:
@@ -86,9 +82,9 @@ def sessions(env: Mapping[str, str], count: int) -> dict[str, list[str]]:
 
 
 @contextlib.contextmanager
-def served(cluster: Cluster) -> Iterator[Desk]:
+def served(settings: Mapping[str, str]) -> Iterator[Desk]:
     """Migrated, and answering on a free port; gone afterwards, even if this process is killed."""
-    env = environment(cluster)
+    env = environment(settings)
     manage("migrate_all", "--verbosity", "0", env=env)
     manage("collectstatic", "--no-input", "--verbosity", "0", env=env)
     with tempfile.TemporaryDirectory(prefix="emo-drill-") as folder, socket.socket() as free:

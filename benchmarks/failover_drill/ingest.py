@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.failover_drill import desk
-from tests.clusters import Cluster, replicated
+from benchmarks.failover_drill.cluster import replicated
+from tests.clusters import Cluster
 
 NAME = "ingest-restart"
 SAYS = "the database is killed and started again in the middle of a bulk ingest, which is then resumed"
@@ -28,9 +29,10 @@ def held(*, seed: int) -> tuple[bool, dict[str, Any], str]:
     """Whether nothing was lost or doubled and the run was really interrupted, the figures, and the same as text."""
     with (
         tempfile.TemporaryDirectory(prefix="emo-drill-") as folder,
-        replicated(standbys=0, synchronous=False) as cluster,
+        replicated(standbys=0, synchronous=False) as under,
     ):
-        env = desk.environment(cluster)
+        cluster = under.cluster
+        env = desk.environment(under.settings())
         desk.manage("migrate_all", "--verbosity", "0", env=env)
         file = _file(Path(folder), seed)
         first = _interrupted(cluster, file, env)

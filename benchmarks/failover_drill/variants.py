@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from benchmarks.failover_drill import disk, slots
+from benchmarks.failover_drill.cluster import Servers, patroni, replicated
 from benchmarks.failover_drill.verdict import Figures
+from deploy.ha import cluster as ha
 from tests.clusters import Cluster
 
 PROMOTED_AFTER = 2.0
 # Longer than the pool's time-out, so that writers learn what happens when nobody is promoted.
 PROMOTED_LATE_AFTER = 8.0
+# The lock of a dead leader lives for 20 s; then a member is chosen, promoted, and found.
+PATRONI_WITHIN = 40.0
 # What the pool may wait (5 s), and what a busy machine with two cores needs on top to say so.
 REFUSED_WITHIN = 8.0
 
@@ -67,14 +73,17 @@ SOME_REFUSED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """`fault` breaks and mends; it returns time.monotonic() of the fault and of what ends it. `afterwards`: seconds."""
+    """`fault` breaks and mends a cluster; it returns time.monotonic() of the fault and of what ends it.
+
+    `afterwards`: seconds.
+    """
 
     name: str
     says: str
-    fault: Callable[[Cluster], tuple[float, float | None]]
+    fault: Callable[[Any], tuple[float, float | None]]
     goals: tuple[Goal, ...]
-    cluster: Mapping[str, Any] = field(default_factory=dict)
-    prepare: Callable[[Cluster], None] = lambda cluster: None
+    servers: Callable[[], AbstractContextManager[Servers]] = replicated
+    prepare: Callable[[Any], None] = lambda cluster: None
     afterwards: float = 6.0
 
 
@@ -123,6 +132,15 @@ def _freeze_and_thaw(cluster: Cluster) -> tuple[float, float | None]:
     return fault, ordered
 
 
+def _kill_leader(cluster: ha.Cluster) -> tuple[float, float | None]:
+    """Nobody promotes anything here: the moment is the one at which another member was seen to lead."""
+    leader = cluster.leader()
+    fault = time.monotonic()
+    cluster.kill(leader)
+    cluster.leader(other_than=leader)
+    return fault, time.monotonic()
+
+
 VARIANTS = {
     variant.name: variant
     for variant in (
@@ -143,7 +161,7 @@ VARIANTS = {
             says="one of two standbys is killed, and started again 4 s later",
             fault=_kill_replica,
             goals=(*ALWAYS, *NOTHING_REFUSED),
-            cluster={"standbys": 2},
+            servers=partial(replicated, standbys=2),
         ),
         Variant(
             name="black-hole",
@@ -154,7 +172,7 @@ VARIANTS = {
                 Goal("writes_back_after_fault", "writes back after the fault, s", at_most=7.0),
                 Goal("seconds_without_writes", "seconds without writes", at_least=1.0),
             ),
-            cluster={"network": True},
+            servers=partial(replicated, network=True),
             afterwards=10.0,
         ),
         Variant(
@@ -169,6 +187,18 @@ VARIANTS = {
             afterwards=10.0,
         ),
         Variant(
+            name="patroni",
+            says="the leader of three members under Patroni is killed (-9), and Patroni promotes another one",
+            fault=_kill_leader,
+            goals=(
+                *ALWAYS,
+                *FAILOVER,
+                *SOME_REFUSED,
+                Goal("writes_back_after_fault", "writes back after the fault, s", at_most=PATRONI_WITHIN),
+            ),
+            servers=patroni,
+        ),
+        Variant(
             name="disk-full",
             says="the database's disk is full for 5 s",
             fault=disk.full_for_a_while,
@@ -177,7 +207,7 @@ VARIANTS = {
                 *SOME_REFUSED,
                 Goal("writes_back_after_relief", "writes back once there is space, s", at_most=1.0, median=True),
             ),
-            cluster={"standbys": 0, "small_disk": disk.SIZE},
+            servers=partial(replicated, standbys=0, small_disk=disk.SIZE),
             prepare=disk.prepare,
         ),
         Variant(
@@ -189,7 +219,7 @@ VARIANTS = {
                 *SOME_REFUSED,
                 Goal("writes_back_after_relief", "writes back once there are connections, s", at_most=1.0, median=True),
             ),
-            cluster={"settings": {"max_connections": "60"}},
+            servers=partial(replicated, settings={"max_connections": "60"}),
         ),
     )
 }

@@ -1,26 +1,17 @@
-"""Rows validated in a process beside this one are the rows that are validated here."""
+"""A piece of a file becomes rows with their lines, and what is no event is told with its own."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
-from functools import partial
-from pathlib import Path
 
-import psutil
 import pytest
 
-from monitoring import event_blocks, events
-from monitoring.event_blocks import Block, Form, ReaderLost, block_of, blocks_of
-from monitoring.event_copy import FORM
-from monitoring.event_fields import csv_reader
-from monitoring.event_files import _row_of_csv
-from monitoring.text_lines import BLOCK, Lines
-from tests.run import PROJECT
+from monitoring import event_copy, events
+from monitoring.event_blocks import Block, Form, block_of
+from monitoring.text_lines import Lines
+
+FORMS = pytest.mark.parametrize("form", [event_copy.FORM, events._STATEMENTS], ids=["copy", "statements"])
 
 
 def lines(count: int) -> bytes:
@@ -36,82 +27,29 @@ def lines(count: int) -> bytes:
     return "\n".join(map(line, range(count))).encode()
 
 
-@pytest.mark.parametrize("form", [FORM, events._STATEMENTS])
-def test_blocks_are_the_same_and_in_the_same_order(monkeypatch: pytest.MonkeyPatch, form: Form) -> None:
-    data = lines(20_000)
-    assert len(data) > 6 * BLOCK
-    here = [block_of(piece, form.row_of_json, form) for piece in Lines(io.BytesIO(data)).pieces()]
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 1)
-    there = list(blocks_of(Lines(io.BytesIO(data)).pieces(), form.row_of_json, form))
-    assert [told(block) for block in there] == [told(block) for block in here]
-    assert sum(len(block.refused) for block in there) == 200
-    assert sum(len(block.rows) for block in there) == 20_000 - 200 - 20
+def blocks(data: bytes, form: Form) -> list[Block]:
+    return [block_of(piece, form.row_of_json, form) for piece in Lines(io.BytesIO(data)).pieces()]
 
 
-def told(block: Block) -> tuple[object, ...]:
-    refused = [(row.line, str(row.problem), row.problem.field, row.text) for row in block.refused]
-    return block.rows, list(block.lines), refused, block.mark
+@FORMS
+def test_each_row_has_its_line_and_so_has_what_is_no_event(form: Form) -> None:
+    found = blocks(lines(20_000), form)
+    assert len(found) > 6
+    assert [line for block in found for line in block.lines] == [
+        number + 1 for number in range(20_000) if number % 1000 != 7 and number % 100 != 3
+    ]
+    refused = [row for block in found for row in block.refused]
+    assert [row.line for row in refused] == list(range(4, 20_000, 100))
+    assert {str(row.problem) for row in refused} == {'price="much": must be a number'}
+    assert json.loads(refused[1].text)["metadata"] == {"n": 103}
+    assert [len(block.rows) for block in found] == [len(block.lines) for block in found]
+    assert found[-1].mark.offset == len(lines(20_000))
 
 
-def test_lines_of_a_table_are_read_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = b"SPY,trade,2025-11-03T15:00:00Z\n" * 30_000
-    make = partial(_row_of_csv, csv_reader(["symbol", "event_type", "timestamp"]), FORM.row)
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 1)
-    blocks = blocks_of(Lines(io.BytesIO(data)).pieces(), make, FORM)
-    assert sum(len(block.rows) for block in blocks) == 30_000
-
-
-def test_process_that_ends_is_told_of_and_not_taken_for_the_end_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_blocks, "BEFORE_PROCESS", 0)
-    blocks = blocks_of(Lines(io.BytesIO(lines(60_000))).pieces(), FORM.row_of_json, FORM)
-    next(blocks)
-    for process in psutil.Process().children(recursive=True):
-        if "spawn_main" in " ".join(process.cmdline()):
-            process.kill()
-    with pytest.raises(ReaderLost):
-        list(blocks)
-
-
-class Growing(io.BytesIO):
-    """Ends, and then goes on after all."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        read = super().read(size)
-        if not read:
-            self.write(b"rest\n")
-            self.seek(-5, os.SEEK_END)
-        return read
-
-
-def test_rest_of_a_line_that_came_too_late_is_not_taken_for_a_line() -> None:
-    data = [piece.data for piece in Lines(Growing(b"one\ntwo\nthr")).pieces()]
-    assert data == [b"one\ntwo\n", b"thr"]
-
-
-READ = """
-import io, os, sys
-from monitoring import event_blocks
-from monitoring.event_copy import FORM
-from monitoring.text_lines import Lines
-event_blocks.BEFORE_PROCESS = 0
-if __name__ == "__main__":
-    data = open(sys.argv[1], "rb").read()
-    for _ in event_blocks.blocks_of(Lines(io.BytesIO(data)).pieces(), FORM.row_of_json, FORM):
-        print("one", flush=True)
-        sys.stdin.read()
-"""
-
-
-def test_process_ends_with_the_one_that_was_killed(tmp_path: Path) -> None:
-    (tmp_path / "read.py").write_text(READ)
-    (tmp_path / "lines").write_bytes(lines(60_000))
-    command = [sys.executable, str(tmp_path / "read.py"), str(tmp_path / "lines")]
-    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
-        assert run.stdout is not None
-        run.stdout.readline()
-        readers = psutil.Process(run.pid).children(recursive=True)
-        assert len(readers) >= 2
-        run.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(readers, timeout=10)
-        assert not alive
+def test_rows_of_a_copy_come_apart_as_they_were() -> None:
+    form = event_copy.FORM
+    [block] = blocks(lines(100), form)
+    assert isinstance(block.rows, event_copy.CopyRows)
+    good = [line for number, line in enumerate(lines(100).split(b"\n"), start=1) if number in block.lines]
+    assert len(good) == 98
+    assert list(block.rows.each()) == [form.row_of_json(line) for line in good]

@@ -72,7 +72,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-# Enough that the processes which read a large file are at work too.
+# Many batches: enough to be killed in the middle.
 ROWS = 60_000
 
 

@@ -238,7 +238,8 @@ def _before_restore(connection: BaseDatabaseWrapper, version: str) -> None:
     if not known:
         raise CouldNot(
             f"{connection.alias}: the backup is from TimescaleDB {version}, which this server does not have. Install"
-            " that version, restore, and update the extension afterwards."
+            " that version and update the extension after the restore; or, to prove backups, name a server that has it"
+            " in EMO_BACKUP_SCRATCH_URL"
         )
     execute(connection, f"CREATE EXTENSION timescaledb VERSION {quoted(connection, version)}")
     try:
