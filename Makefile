@@ -28,7 +28,7 @@ run: $(VENV)/.installed ## install, migrate, load the demo the first time, and s
 	@$(BIN)/python manage.py load_demo --if-empty
 	@$(BIN)/python manage.py create_admin
 	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
-	@exec $(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 4 --timeout 60 --no-control-socket --log-level warning
+	@exec $(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning
 
 test: $(VENV)/.installed-dev ## the whole suite on SQLite, PostgreSQL and TimescaleDB
 	$(BIN)/python -m tests.run

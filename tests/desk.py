@@ -98,7 +98,7 @@ def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
         port = free.getsockname()[1]
     collect_static(environment)
     command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
-    command += ["--workers", str(workers), "--threads", "4", "--log-level", "warning"]
+    command += ["--workers", str(workers), "--threads", "8", "--log-level", "warning"]
     server = subprocess.Popen(command, cwd=PROJECT, env=_own(environment))
     try:
         _wait_until_alive(port)

@@ -33,6 +33,9 @@ COMMIT_SECONDS = 60.0
 # comes again this often, so that writes are back soon after a promotion.
 SLICE_SECONDS = 0.2
 RECONNECT_SECONDS = 0.2
+# How long others wait once somebody has waited for all of the pool's time-out in vain. Each wait takes a thread of the
+# server: requests queue behind it, those for pages too, and no deadline counts the time in that queue.
+BRIEF_SECONDS = 1.0
 # How long after a failure to connect a place counts as down.
 DOWN_SECONDS = 2.0
 
@@ -307,12 +310,24 @@ class DeskPool(ConnectionPool[GuardedConnection]):
         # A primary that was demoted, and one that another has overtaken, still answer SELECT 1.
         self._look = self._look_primary if writable else self._look_answers
         self._read_write = options["kwargs"].get("target_session_attrs") == READ_WRITE
+        self._waited_in_vain = False
         super().__init__(connection_class=GuardedConnection, check=self._check_or_drain, **options)
 
     def getconn(self, timeout: float | None = None) -> GuardedConnection:
-        """Raises PoolTimeout after `timeout` seconds (the pool's own, if None), or when the deadline is over."""
+        """Raises PoolTimeout after `timeout` seconds (the pool's own, if None), or when the deadline is over.
+
+        After BRIEF_SECONDS already, as long as nobody has had a connection since somebody waited for all of that time.
+        """
+        whole = self.timeout if timeout is None else timeout
+        patience = deadline.to_connect(whole)
         with self.waits.one():
-            return self._had_within(deadline.to_connect(self.timeout if timeout is None else timeout))
+            try:
+                connection = self._had_within(min(patience, BRIEF_SECONDS) if self._waited_in_vain else patience)
+            except PoolTimeout:
+                self._waited_in_vain = self._waited_in_vain or patience >= whole
+                raise
+            self._waited_in_vain = False
+            return connection
 
     def _had_within(self, patience: float) -> GuardedConnection:
         ends_at = time.monotonic() + patience

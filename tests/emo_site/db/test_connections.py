@@ -162,6 +162,37 @@ def test_who_waits_writes_within_a_second_of_the_promotion(cluster: Cluster) -> 
         assert done[0] - promoted < 1.5
 
 
+def test_who_comes_after_somebody_waited_in_vain_is_told_soon_until_the_server_is_back(cluster: Cluster) -> None:
+    with pool(cluster, timeout=3) as made:
+        with made.connection() as connection:
+            connection.execute("SELECT 1")
+        cluster.primary.kill()
+        assert 2.9 < seconds_in_vain(made) < 4
+        for _ in range(2):
+            assert 0.9 < seconds_in_vain(made) < 2
+        cluster.primary.start()
+        with made.connection() as connection:
+            connection.execute("SELECT 1")
+        cluster.primary.kill()
+        assert 2.9 < seconds_in_vain(made) < 4
+
+
+def seconds_in_vain(made: DeskPool) -> float:
+    started = time.monotonic()
+    with pytest.raises(PoolTimeout), made.connection():
+        pass
+    return time.monotonic() - started
+
+
+def test_who_gave_up_early_shortens_nobody_else_s_wait() -> None:
+    made = {"host": "127.0.0.1", "port": "1", "connect_timeout": "2"}
+    options = {"min_size": 0, "max_size": 1, "timeout": 2, "reconnect_timeout": 0.2}
+    with DeskPool(writable=False, place="here", kwargs=made, open=True, **options) as waiting:
+        with deadline.within(0.3):
+            assert seconds_in_vain(waiting) < 1
+        assert seconds_in_vain(waiting) > 1.9
+
+
 def test_waiting_for_a_connection_ends_with_the_deadline() -> None:
     with silent_server() as (host, port):
         made = {"host": host, "port": port, "dbname": "emo", "user": "emo", "connect_timeout": 2}
