@@ -48,7 +48,7 @@ def test_each_row_has_its_line_and_so_has_what_is_no_event(form: Form) -> None:
 
 def test_rows_of_a_copy_come_apart_as_they_were() -> None:
     form = event_copy.FORM
-    [block] = blocks(lines(100), form)
+    [block] = blocks(lines(100) + b"\n", form)
     assert isinstance(block.rows, event_copy.CopyRows)
     good = [line for number, line in enumerate(lines(100).split(b"\n"), start=1) if number in block.lines]
     assert len(good) == 98
