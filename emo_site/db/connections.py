@@ -113,6 +113,7 @@ class Places:
         self.timelines: dict[str, int] = {}
         self._served_by: dict[str, str] = {}
         self._failed_at: dict[str, float] = {}
+        self._reasons: dict[str, str] = {}
         self._in_doubt: set[str] = set()
 
     def doubt(self, place: str) -> None:
@@ -144,14 +145,19 @@ class Places:
             logger.warning("%s: connected again, to %s", place, ":".join(host))
 
     def failed(self, place: str, error: Exception) -> None:
+        self._reasons[place] = " ".join(str(error).split())
         if place not in self._failed_at:
-            logger.warning("%s: no server can be used: %s", place, " ".join(str(error).split()))
+            logger.warning("%s: no server can be used: %s", place, self._reasons[place])
         self._failed_at[place] = time.monotonic()
 
     def is_down(self, place: str) -> bool:
         """Whether connecting failed within the last DOWN_SECONDS, and has not succeeded since."""
         failed_at = self._failed_at.get(place)
         return failed_at is not None and time.monotonic() - failed_at < DOWN_SECONDS
+
+    def why_down(self, place: str) -> str:
+        """What the driver said, which names hosts and users and no password; empty where the place is not down."""
+        return self._reasons[place] if self.is_down(place) else ""
 
 
 places = Places()
@@ -337,7 +343,9 @@ class DeskPool(ConnectionPool[GuardedConnection]):
                 return super().getconn(max(0.0, min(SLICE_SECONDS, left)))
             except PoolTimeout:
                 if left <= SLICE_SECONDS:
-                    raise PoolTimeout(f"no connection could be had within {patience:.1f} s") from None
+                    why = places.why_down(self.place)
+                    said = f"no connection could be had within {patience:.1f} s{f' ({why})' if why else ''}"
+                    raise PoolTimeout(said) from None
 
     def _check_or_drain(self, connection: GuardedConnection) -> None:
         try:
