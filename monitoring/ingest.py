@@ -218,6 +218,7 @@ class _Run:
                 if not tries_left or getattr(error.__cause__, "sqlstate", None) not in SAFE_TO_REPEAT:
                     raise
             except Conflict as error:
+                self.close_untouched()
                 reason = f"{self.file.name} line {batch.line(error.place)}: {error}."
                 raise Stopped(reason, self.summary) from error
         raise AssertionError("the last try returns or raises")

@@ -324,6 +324,8 @@ def test_error_on_conflict_names_the_first_line_that_is_on_record(feed: Path) ->
         f"{path} line 32: id={known}: is on record already (the event is of 2025-11-03 14:30:40+00:00)"
     )
     assert found["files"][0]["finished"] is False
+    # Nothing of it is on record: there is nothing to recover.
+    assert not IngestCheckpoint.objects.filter(finished=False).exists()
 
 
 @pytest.mark.django_db
