@@ -1,11 +1,20 @@
-"""What fills cost, against what was known when they were decided. Pure. Positive = cost to us."""
+"""What fills cost, against what was known when they were decided. Pure. Positive = cost to us.
+
+Numbers are Decimals or ints: a float or a text is refused (ValueError), since what it stands for would be a guess, and
+so is what is not finite. Sums and products are exact, whatever the caller's decimal context; only a division rounds, to
+28 significant digits. Sides are "buy" (s = +1) and "sell" (s = -1). Formulas and sources: docs/execution-quality.md.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+
+# What the functions take; what they return is always a Decimal.
+Number = Decimal | int
 
 BASIS_POINTS = Decimal(10_000)
 
@@ -14,6 +23,70 @@ FILL_RATE_POINTS = Decimal(50)
 SLIPPAGE_POINTS = Decimal(50)
 # Slippage that takes all of its points away.
 WORST_SLIPPAGE_BPS = Decimal(50)
+
+MOST_DIGITS = 40
+# Room for the product of three numbers of MOST_DIGITS before and after the point, and for adding up many of them.
+# Should it ever not do, that is an error and no rounding.
+_EXACT = Context(prec=10 * MOST_DIGITS, traps=[DivisionByZero, InvalidOperation, Overflow, Inexact])
+_DIVISION = Context(prec=28, traps=[DivisionByZero, InvalidOperation, Overflow])
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    with localcontext(_EXACT):
+        yield
+
+
+def _number(name: str, value: Number) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise ValueError(f"{name}={value!r}: must be a Decimal or an int, not {type(value).__name__}")  # noqa: TRY004
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError(f"{name}={value}: must be finite")
+    if number and (number.adjusted() >= MOST_DIGITS or int(number.as_tuple().exponent) < -MOST_DIGITS):
+        raise ValueError(f"{name}={value}: must have at most {MOST_DIGITS} digits before and after the point")
+    return number
+
+
+def _positive(name: str, value: Number) -> Decimal:
+    number = _number(name, value)
+    if number <= 0:
+        raise ValueError(f"{name}={value}: must be above 0")
+    return number
+
+
+def _not_negative(name: str, value: Number) -> Decimal:
+    number = _number(name, value)
+    if number < 0:
+        raise ValueError(f"{name}={value}: must not be below 0")
+    return number
+
+
+def _cost(side: str, amount: Decimal) -> Decimal:
+    """s x amount. Adding to 0 rather than multiplying: -1 x 0 is shown as -0."""
+    if side not in ("buy", "sell"):
+        raise ValueError(f"side={side!r}: buy or sell is needed")
+    return Decimal(0) + amount if side == "buy" else Decimal(0) - amount
+
+
+def _ratio(numerator: Decimal, denominator: Decimal) -> Decimal:
+    return _DIVISION.divide(numerator, denominator)
+
+
+def _pairs(name: str, pairs: Iterable[tuple[Number, Number]]) -> list[tuple[Decimal, Decimal]]:
+    return [
+        (_positive(f"{name}[{place}].quantity", quantity), _number(f"{name}[{place}].price", price))
+        for place, (quantity, price) in enumerate(pairs)
+    ]
+
+
+def _sums(pairs: Iterable[tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
+    """sum(q), sum(q x p)."""
+    quantity = paid = Decimal(0)
+    for q, p in pairs:
+        quantity += q
+        paid += q * p
+    return quantity, paid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +101,14 @@ class ExecutionScore:
         return None if self.slippage is None else self.fill_rate + self.slippage
 
 
-def average_fill_price(fills: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:
-    """sum(p x q) / sum(q) over (quantity, price) pairs; None without fills."""
-    pairs = list(fills)
-    quantity = sum((q for q, _ in pairs), Decimal(0))
-    if quantity == 0:
-        return None
-    return sum((q * p for q, p in pairs), Decimal(0)) / quantity
+@_exact()
+def average_fill_price(fills: Iterable[tuple[Number, Number]]) -> Decimal | None:
+    """sum(p x q) / sum(q) over (quantity, price) pairs, in the price's unit; None without fills.
+
+    ValueError for a quantity that is not above 0. Prices of combinations may be 0 or negative.
+    """
+    quantity, paid = _sums(_pairs("fills", fills))
+    return None if quantity == 0 else _ratio(paid, quantity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,19 +146,110 @@ def add_up(
     )
 
 
-def slippage_bps(side: str, fill_price: Decimal, benchmark_price: Decimal) -> Decimal:
-    """s x (fill / benchmark - 1) in basis points, s = +1 for a buy and -1 for a sell (domain: Perold's sign)."""
-    if side not in ("buy", "sell"):
-        raise ValueError(f"side={side!r}: buy or sell is needed")
-    if benchmark_price <= 0:
+@_exact()
+def slippage_bps(side: str, fill_price: Number, benchmark_price: Number) -> Decimal:
+    """s x (fill / benchmark - 1) in basis points, s = +1 for a buy and -1 for a sell; positive = cost.
+
+    Undefined against a benchmark of 0 or below, as combinations have them: ValueError, so that a caller must say what
+    it shows instead (slippage_money and slippage_of_spread are defined there). The fill's price may be 0 or negative.
+    """
+    fill, benchmark = _number("fill_price", fill_price), _number("benchmark_price", benchmark_price)
+    cost = _cost(side, fill - benchmark)
+    if benchmark <= 0:
         raise ValueError(f"benchmark_price={benchmark_price}: a ratio needs a price above 0")
-    sign = 1 if side == "buy" else -1
-    return sign * (fill_price / benchmark_price - 1) * BASIS_POINTS
+    return _ratio(cost * BASIS_POINTS, benchmark)
 
 
-def fill_rate(filled: Decimal, ordered: Decimal) -> Decimal:
-    """Filled over ordered quantity, at most 1 (an overfill is no better than a fill)."""
-    return min(Decimal(1), filled / ordered)
+@dataclass(frozen=True)
+class ImplementationShortfall:
+    """What an order cost against the decision to give it, in money; positive = cost. Exactly,
+
+    total = delay + execution + opportunity + fees, and delay = review_delay + broker_delay where these are known.
+    """
+
+    review_delay: Decimal | None
+    """From the decision to the approval: the cost of the human in the loop. None without a price at the approval."""
+    broker_delay: Decimal | None
+    """From the approval to the arrival at the broker. None without a price at the approval."""
+    delay: Decimal
+    execution: Decimal
+    opportunity: Decimal
+    fees: Decimal
+    total: Decimal
+    total_bps: Decimal | None
+    """total / (quantity x decision price x multiplier), in basis points; None where that is not above 0."""
+
+
+@_exact()
+def implementation_shortfall(  # noqa: PLR0917 (other programs give them by place)
+    side: str,
+    quantity: Number,
+    decision_price: Number,
+    arrival_price: Number | None,
+    fills: Iterable[tuple[Number, Number]],
+    end_price: Number | None,
+    fees: Number = 0,
+    approval_price: Number | None = None,
+    multiplier: Number = 1,
+) -> ImplementationShortfall:
+    """Perold's implementation shortfall, delay taken apart as Wagner and Edwards do, and once more at the approval.
+
+    With Q the quantity ordered, F the quantity filled, fills as (quantity, price) pairs, all prices per unit:
+    delay s F (arrival - decision), of it s F (approval - decision) review and s F (arrival - approval) broker;
+    execution s (sum(q x p) - F x arrival), which is s F (average fill - arrival) without its rounding;
+    opportunity s max(0, Q - F) (end - decision); each times the multiplier (100 for options). `fees` are money for the
+    whole order, negative for a rebate.
+
+    An overfill (F above Q) misses nothing: opportunity is 0, the excess counts in delay and execution like any fill,
+    and total_bps stays per unit ordered. What the excess earns or loses later is a position's result, not a cost of
+    execution. `arrival_price` may be None where nothing was filled, `end_price` where nothing is left; elsewhere that
+    is a ValueError, as are a side other than buy and sell and a quantity or multiplier that is not above 0.
+    """
+    ordered, decision = _positive("quantity", quantity), _number("decision_price", decision_price)
+    size = _positive("multiplier", multiplier)
+    filled, paid = _sums(_pairs("fills", fills))
+    left = max(Decimal(0), ordered - filled)
+    arrival = _price_of(filled, "arrival_price", arrival_price, "filled")
+    end = _price_of(left, "end_price", end_price, "left")
+    delay = _cost(side, filled * (arrival - decision) * size)
+    review = broker = None
+    if approval_price is not None:
+        approval = _number("approval_price", approval_price)
+        review = _cost(side, filled * (approval - decision) * size)
+        broker = _cost(side, filled * (arrival - approval) * size)
+    execution = _cost(side, (paid - filled * arrival) * size)
+    opportunity = _cost(side, left * (end - decision) * size)
+    charged = _number("fees", fees)
+    total = delay + execution + opportunity + charged
+    decided = ordered * decision * size
+    return ImplementationShortfall(
+        review_delay=review,
+        broker_delay=broker,
+        delay=delay,
+        execution=execution,
+        opportunity=opportunity,
+        fees=charged,
+        total=total,
+        total_bps=_ratio(total * BASIS_POINTS, decided) if decided > 0 else None,
+    )
+
+
+def _price_of(quantity: Decimal, name: str, price: Number | None, what: str) -> Decimal:
+    """The price that a quantity is multiplied by: any will do where that is 0."""
+    if price is None and quantity == 0:
+        return Decimal(0)
+    if price is None:
+        raise ValueError(f"{name}=None: {quantity} units are {what}, what they cost needs a price")
+    return _number(name, price)
+
+
+@_exact()
+def fill_rate(filled: Number, ordered: Number) -> Decimal:
+    """Filled over ordered quantity, 0 to 1 (an overfill is no better than a fill).
+
+    ValueError where filled is below 0 or ordered not above 0.
+    """
+    return min(Decimal(1), _ratio(_not_negative("filled", filled), _positive("ordered", ordered)))
 
 
 def execution_score(*, filled: Decimal, ordered: Decimal, slippage: Decimal | None) -> ExecutionScore:
