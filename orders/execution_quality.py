@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 
 # What the functions take; what they return is always a Decimal.
@@ -23,6 +24,9 @@ FILL_RATE_POINTS = Decimal(50)
 SLIPPAGE_POINTS = Decimal(50)
 # Slippage that takes all of its points away.
 WORST_SLIPPAGE_BPS = Decimal(50)
+
+# Market impact is looked at this long after a fill: what passes again, and what stays.
+IMPACT_HORIZONS = (timedelta(seconds=60), timedelta(hours=1))
 
 MOST_DIGITS = 40
 # Room for the product of three numbers of MOST_DIGITS before and after the point, and for adding up many of them.
@@ -78,6 +82,26 @@ def _pairs(name: str, pairs: Iterable[tuple[Number, Number]]) -> list[tuple[Deci
         (_positive(f"{name}[{place}].quantity", quantity), _number(f"{name}[{place}].price", price))
         for place, (quantity, price) in enumerate(pairs)
     ]
+
+
+def _moment(name: str, at: datetime) -> datetime:
+    """In UTC: two times of one zone are compared by the clock on the wall, which goes back once a year."""
+    if not isinstance(at, datetime) or at.utcoffset() is None:
+        raise ValueError(f"{name}={at}: must be a datetime with a time zone")
+    return at.astimezone(UTC)
+
+
+def _timed(name: str, pairs: Iterable[tuple[datetime, Number]]) -> list[tuple[datetime, Decimal]]:
+    """By time; pairs of one moment stay in the order they were given in."""
+    moments = [
+        (_moment(f"{name}[{place}].at", at), _number(f"{name}[{place}].price", price))
+        for place, (at, price) in enumerate(pairs)
+    ]
+    return sorted(moments, key=lambda pair: pair[0])
+
+
+def _microseconds(time: timedelta) -> Decimal:
+    return Decimal(time // timedelta(microseconds=1))
 
 
 def _sums(pairs: Iterable[tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
@@ -158,6 +182,118 @@ def slippage_bps(side: str, fill_price: Number, benchmark_price: Number) -> Deci
     if benchmark <= 0:
         raise ValueError(f"benchmark_price={benchmark_price}: a ratio needs a price above 0")
     return _ratio(cost * BASIS_POINTS, benchmark)
+
+
+@_exact()
+def slippage_money(
+    side: str, fill_price: Number, benchmark_price: Number, quantity: Number, multiplier: Number = 1
+) -> Decimal:
+    """s x (fill - benchmark) x quantity x multiplier, in money; positive = cost. Defined at every price.
+
+    ValueError for a quantity or multiplier that is not above 0.
+    """
+    size = _positive("quantity", quantity) * _positive("multiplier", multiplier)
+    return _cost(side, (_number("fill_price", fill_price) - _number("benchmark_price", benchmark_price)) * size)
+
+
+@_exact()
+def slippage_of_spread(
+    side: str, fill_price: Number, benchmark_price: Number, bid: Number, ask: Number
+) -> Decimal | None:
+    """s x (fill - benchmark) / (ask - bid), in % of the quoted spread; positive = cost. For options, at every price.
+
+    From the mid to the far side of the quote is 50. None where the quote is locked or crossed (ask at or below bid): it
+    has no spread to be measured by.
+    """
+    cost = _cost(side, _number("fill_price", fill_price) - _number("benchmark_price", benchmark_price))
+    spread = _number("ask", ask) - _number("bid", bid)
+    return _ratio(cost * 100, spread) if spread > 0 else None
+
+
+@_exact()
+def effective_spread(side: str, fill_price: Number, mid: Number) -> Decimal:
+    """2 x s x (fill - mid), in the price's unit; positive = cost, negative where the fill was better than the mid.
+
+    Source: SEC Rule 605 ("average effective spread").
+    """
+    return _cost(side, 2 * (_number("fill_price", fill_price) - _number("mid", mid)))
+
+
+@_exact()
+def price_improvement(side: str, fill_price: Number, bid: Number, ask: Number) -> Decimal | None:
+    """How much better than the quote a fill was, in the price's unit: ask - fill for a buy, fill - bid for a sell.
+
+    **Positive = gain**, as the name says: the one figure here that is no cost. Negative outside the quote. None where
+    the quote is crossed (ask below bid): neither side of it could be had. Source: SEC Rule 605.
+    """
+    fill, low, high = _number("fill_price", fill_price), _number("bid", bid), _number("ask", ask)
+    gain = _cost(side, (high if side == "buy" else low) - fill)
+    return gain if low <= high else None
+
+
+@_exact()
+def market_impact(side: str, fill_price: Number, later_price: Number) -> Decimal:
+    """s x (later - fill), in the price's unit; positive = cost: the market went on our way, as if we had moved it.
+
+    `later_price` is to be what price_after finds for each of IMPACT_HORIZONS. Source: tcapy's transient and permanent
+    market impact, there as a ratio; in basis points it is slippage_bps(side, later_price, fill_price).
+    """
+    return _cost(side, _number("later_price", later_price) - _number("fill_price", fill_price))
+
+
+def price_after(trades: Iterable[tuple[datetime, Number]], filled_at: datetime, horizon: timedelta) -> Decimal | None:
+    """The last trade after `filled_at` and at or before `filled_at` + `horizon`, trades as (at, price) in any order.
+
+    None where nothing traded in between: an older price says nothing about what came after. Meant for horizons that
+    have passed. ValueError for a naive datetime and a horizon that is not above 0.
+    """
+    if horizon <= timedelta(0):
+        raise ValueError(f"horizon={horizon}: must be above 0")
+    since = _moment("filled_at", filled_at)
+    return _last(trades, since=since, until=since + horizon)
+
+
+def arrival_price(trades: Iterable[tuple[datetime, Number]], at: datetime) -> Decimal | None:
+    """The last trade at or before the moment, trades as (at, price) in any order; of several at once the last given.
+
+    None where there is none. ValueError for a naive datetime.
+    """
+    return _last(trades, since=None, until=_moment("at", at))
+
+
+def _last(trades: Iterable[tuple[datetime, Number]], *, since: datetime | None, until: datetime) -> Decimal | None:
+    found = [(at, price) for at, price in _timed("trades", trades) if at <= until and (since is None or at > since)]
+    return found[-1][1] if found else None
+
+
+@_exact()
+def vwap(trades: Iterable[tuple[Number, Number]]) -> Decimal | None:
+    """sum(p x q) / sum(q) over (quantity, price) pairs of trades, in the price's unit. None without volume.
+
+    Trades of quantity 0 (corrections, odd prints) are ignored, whatever their price. ValueError for one below 0.
+    """
+    quantity, paid = _sums(
+        (volume, _number(f"trades[{place}].price", price))
+        for place, (quantity, price) in enumerate(trades)
+        if (volume := _not_negative(f"trades[{place}].quantity", quantity))
+    )
+    return _ratio(paid, quantity) if quantity else None
+
+
+@_exact()
+def twap(quotes: Iterable[tuple[datetime, Number]], end: datetime) -> Decimal | None:
+    """The mean over time from the first quote to `end`, in the price's unit, quotes as (at, price) in any order.
+
+    A quote holds until the next one, of several at the same moment the last given; those at or after `end` don't count.
+    None where no quote is before `end`. ValueError for a naive datetime.
+    """
+    until = _moment("end", end)
+    held = [(at, price) for at, price in _timed("quotes", quotes) if at < until]
+    if not held:
+        return None
+    ends = [*(at for at, _ in held[1:]), until]
+    duration, weighted = _sums((_microseconds(to - at), price) for (at, price), to in zip(held, ends, strict=True))
+    return _ratio(weighted, duration)
 
 
 @dataclass(frozen=True)

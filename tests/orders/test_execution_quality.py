@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orders.execution_quality import (
+    IMPACT_HORIZONS,
+    arrival_price,
     average_fill_price,
+    effective_spread,
     execution_score,
     fill_rate,
     implementation_shortfall,
+    market_impact,
+    price_after,
+    price_improvement,
     slippage_bps,
+    slippage_money,
+    slippage_of_spread,
+    twap,
+    vwap,
 )
 
 D = Decimal
@@ -26,6 +38,8 @@ FINE_QUANTITIES = st.decimals("0.00000001", "1000000", places=8)
 ANY_PRICES = st.decimals("-100000", "100000", places=6)
 SIDES = st.sampled_from(["buy", "sell"])
 FILLS = st.lists(st.tuples(FINE_QUANTITIES, ANY_PRICES), max_size=6)
+SECONDS = st.integers(0, 3600)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 OTHER_SIDE = {"buy": "sell", "sell": "buy"}
 
 
@@ -287,9 +301,246 @@ def test_a_shortfall_of_what_is_no_figure_is_refused(wrong: dict[str, Any], mess
         (lambda: slippage_bps("buy", D(1), 1.0), "benchmark_price=1.0: must be a Decimal or an int, not float"),
         (lambda: fill_rate(D(-1), D(4)), "filled=-1: must not be below 0"),
         (lambda: fill_rate(D(1), D(0)), "ordered=0: must be above 0"),
+        (lambda: slippage_money("buy", D(2), D(1), D(0)), "quantity=0: must be above 0"),
+        (lambda: slippage_money("buy", D(2), D(1), D(1), -100), "multiplier=-100: must be above 0"),
+        (lambda: slippage_money("hold", D(2), D(1), D(1)), "side='hold': buy or sell is needed"),
+        (lambda: slippage_of_spread("", D(2), D(1), D(1), D(1)), "side='': buy or sell is needed"),
+        (
+            lambda: slippage_of_spread("buy", D(2), D(1), D(1), None),
+            "ask=None: must be a Decimal or an int, not NoneType",
+        ),
+        (lambda: effective_spread("", D(2), D(1)), "side='': buy or sell is needed"),
+        (lambda: effective_spread("buy", D(2), 1.5), "mid=1.5: must be a Decimal or an int, not float"),
+        (lambda: price_improvement("", D(2), D(1), D(3)), "side='': buy or sell is needed"),
+        (lambda: price_improvement("sell", D(2), D("NaN"), D(3)), "bid=NaN: must be finite"),
+        (lambda: market_impact("", D(2), D(1)), "side='': buy or sell is needed"),
+        (lambda: market_impact("buy", D(2), D("NaN")), "later_price=NaN: must be finite"),
+        (lambda: vwap([(D(1), D(1)), (D(-1), D(1))]), "trades[1].quantity=-1: must not be below 0"),
+        (lambda: vwap([(D(0), D(1)), (D(1), 1.5)]), "trades[1].price=1.5: must be a Decimal or an int, not float"),
+        (
+            lambda: twap([(NOON, D(1)), (datetime(2026, 3, 2, 12), D(1))], NOON),  # noqa: DTZ001
+            "quotes[1].at=2026-03-02 12:00:00: must be a datetime with a time zone",
+        ),
+        (
+            lambda: twap([], datetime(2026, 3, 2, 12)),  # noqa: DTZ001
+            "end=2026-03-02 12:00:00: must be a datetime with a time zone",
+        ),
+        (
+            lambda: arrival_price([], datetime(2026, 3, 2, 12)),  # noqa: DTZ001
+            "at=2026-03-02 12:00:00: must be a datetime with a time zone",
+        ),
+        (
+            lambda: arrival_price([(datetime(2026, 3, 2, 12), D(1))], NOON),  # noqa: DTZ001
+            "trades[0].at=2026-03-02 12:00:00: must be a datetime with a time zone",
+        ),
+        (lambda: arrival_price([(NOON, "1")], NOON), "trades[0].price='1': must be a Decimal or an int, not str"),
+        (lambda: arrival_price([], NOON.date()), "at=2026-03-02: must be a datetime with a time zone"),
+        (
+            lambda: price_after([], datetime(2026, 3, 2, 12), timedelta(1)),  # noqa: DTZ001
+            "filled_at=2026-03-02 12:00:00: must be a datetime with a time zone",
+        ),
+        (lambda: price_after([], NOON, timedelta(0)), "horizon=0:00:00: must be above 0"),
     ],
 )
 def test_what_is_no_figure_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole text is compared)
         call()
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("side", "fill", "benchmark", "quantity", "multiplier", "cost"),
+    [
+        ("buy", D("2.06"), D("2.05"), 4, 100, 4),  # 0.01 x 400
+        ("sell", D("2.06"), D("2.05"), 4, 100, -4),
+        ("buy", D("-1.05"), D("-1.10"), 2, 1, D("0.10")),  # a credit 0.05 too small, twice
+        ("sell", D("1.5"), D("1.5"), 7, 100, 0),
+    ],
+)
+def test_slippage_in_money_counts_every_unit(
+    side: str, fill: Decimal, benchmark: Decimal, quantity: int, multiplier: int, cost: Decimal
+) -> None:
+    assert slippage_money(side, fill, benchmark, quantity, multiplier) == cost
+    assert str(slippage_money(side, fill, benchmark, quantity, multiplier))[:2] != "-0"
+
+
+@pytest.mark.parametrize(
+    ("side", "fill", "bid", "ask", "percent"),
+    [
+        # Against the mid: the far side costs half of the spread, the near side gains it.
+        ("buy", D("2.10"), D("2.00"), D("2.10"), 50),
+        ("buy", D("2.00"), D("2.00"), D("2.10"), -50),
+        ("sell", D("2.00"), D("2.00"), D("2.10"), 50),
+        ("sell", D("2.04"), D("2.00"), D("2.10"), 10),  # 0.01 of 0.10
+        ("buy", D("-1.00"), D("-1.20"), D("-1.00"), 50),
+        ("buy", D("0.05"), D("-0.05"), D("0.05"), 50),
+        ("buy", D("2.10"), D("2.00"), D("2.00"), None),
+        ("buy", D("2.10"), D("2.01"), D("2.00"), None),
+    ],
+)
+def test_slippage_of_a_spread_needs_a_spread(
+    side: str, fill: Decimal, bid: Decimal, ask: Decimal, percent: int | None
+) -> None:
+    assert slippage_of_spread(side, fill, (bid + ask) / 2, bid, ask) == percent
+
+
+@pytest.mark.parametrize(
+    ("side", "fill", "spread", "improvement", "impact"),
+    [
+        # Quoted 2.00 to 2.10, so mid 2.05; later 2.08.
+        ("buy", D("2.10"), D("0.10"), 0, D("-0.02")),
+        ("buy", D("2.06"), D("0.02"), D("0.04"), D("0.02")),
+        ("buy", D("2.11"), D("0.12"), D("-0.01"), D("-0.03")),
+        ("sell", D("2.00"), D("0.10"), 0, D("-0.08")),
+        ("sell", D("2.07"), D("-0.04"), D("0.07"), D("-0.01")),
+        ("sell", D("2.09"), D("-0.08"), D("0.09"), D("0.01")),
+    ],
+)
+def test_what_a_fill_cost_against_the_quote_and_what_came_after(
+    side: str, fill: Decimal, spread: Decimal, improvement: Decimal, impact: Decimal
+) -> None:
+    assert effective_spread(side, fill, D("2.05")) == spread
+    assert price_improvement(side, fill, D("2.00"), D("2.10")) == improvement
+    assert market_impact(side, fill, D("2.08")) == impact
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_crossed_quote_improves_no_price_and_a_locked_one_may(side: str) -> None:
+    assert price_improvement(side, D(2), D("2.01"), D("2.00")) is None
+    assert price_improvement(side, D(2), D(2), D(2)) == 0
+
+
+@given(ANY_PRICES, ANY_PRICES, FINE_QUANTITIES)
+def test_costs_turn_round_with_the_side(fill: Decimal, benchmark: Decimal, quantity: Decimal) -> None:
+    bought, sold = (
+        (
+            slippage_money(side, fill, benchmark, quantity, 100),
+            slippage_of_spread(side, fill, benchmark, D(1), D(3)),
+            effective_spread(side, fill, benchmark),
+            market_impact(side, fill, benchmark),
+        )
+        for side in OTHER_SIDE
+    )
+    for cost, other in zip(bought, sold, strict=True):
+        assert cost is not None
+        assert other is not None
+        assert cost.compare_total_mag(other) == 0
+        assert (cost > 0) == (other < 0)
+
+
+@given(SIDES, PRICES, PRICES, PRICES)
+def test_improvement_is_half_the_quoted_spread_less_half_the_effective_one(
+    side: str, fill: Decimal, one: Decimal, other: Decimal
+) -> None:
+    bid, ask = sorted((one, other))
+    improvement = price_improvement(side, fill, bid, ask)
+    assert improvement == (ask - bid) / 2 - effective_spread(side, fill, (bid + ask) / 2) / 2
+
+
+def _after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "price"),
+    [
+        (timedelta(seconds=1), None),  # the trade at the fill's own moment may be the fill
+        (timedelta(seconds=2), D(12)),
+        (IMPACT_HORIZONS[0], D(13)),
+        (IMPACT_HORIZONS[1], D(14)),
+    ],
+)
+def test_price_after_a_fill_is_never_older_than_the_fill(horizon: timedelta, price: Decimal | None) -> None:
+    trades = [(_after(3600), D(14)), (_after(0), D(11)), (_after(-5), D(10)), (_after(2), D(12)), (_after(60), D(13))]
+    assert price_after(trades, NOON, horizon) == price
+
+
+@pytest.mark.parametrize(
+    ("at", "price"),
+    [(-1, None), (0, D(10)), (4.999999, D(10)), (5, D(12)), (8, D(12)), (9, D(9)), (9999, D(9))],
+)
+def test_arrival_price_is_the_last_trade_at_or_before_the_moment(at: float, price: Decimal | None) -> None:
+    trades = [(_after(9), D(9)), (_after(0), D(10)), (_after(5), D(11)), (_after(5), D(12))]
+    assert arrival_price(trades, _after(at)) == price
+
+
+def test_arrival_price_knows_the_hour_that_comes_twice() -> None:
+    first = datetime(2026, 11, 1, 1, 30, tzinfo=ZoneInfo("America/New_York"))
+    again = first.replace(fold=1)
+    assert arrival_price([(again, D(2)), (first, D(1))], again) == 2
+    assert arrival_price([(again, D(2)), (first, D(1))], first) == 1
+
+
+@given(st.lists(SECONDS, max_size=8), SECONDS, SECONDS)
+def test_arrival_price_never_goes_back_in_time(trades: list[int], one: int, other: int) -> None:
+    # The price of each trade is its second.
+    prices = [(_after(second), D(second)) for second in trades]
+    earlier, later = (arrival_price(prices, _after(at)) for at in sorted((one, other)))
+    assert earlier is None or (later is not None and earlier <= later)
+    assert earlier == max((D(second) for second in trades if second <= min(one, other)), default=None)
+
+
+@pytest.mark.parametrize(
+    ("trades", "price"),
+    [
+        ([], None),
+        ([(D(0), D(10))], None),
+        ([(D(100), D(10)), (D(300), D(14))], 13),  # (1000 + 4200) / 400
+        ([(D(100), D(10)), (D(0), D(99)), (D(300), D(14))], 13),
+        ([(D(0), None), (D(1), D("-0.5"))], D("-0.5")),
+        ([(1, 10), (1, 10), (1, 11)], D("10.33333333333333333333333333")),
+    ],
+)
+def test_vwap_is_weighted_by_volume(trades: list[tuple[Decimal, Any]], price: Decimal | None) -> None:
+    assert vwap(trades) == price
+
+
+@given(st.lists(st.tuples(FINE_QUANTITIES, ANY_PRICES), min_size=1, max_size=8), ANY_PRICES)
+def test_vwap_lies_between_the_extremes_and_knows_no_order(
+    trades: list[tuple[Decimal, Decimal]], untraded: Decimal
+) -> None:
+    found = vwap(trades)
+    assert found is not None
+    assert min(price for _, price in trades) <= found <= max(price for _, price in trades)
+    assert vwap([(D(0), untraded), *reversed(trades)]) == found
+
+
+@pytest.mark.parametrize(
+    ("quotes", "end", "price"),
+    [
+        ([], 60, None),
+        ([(0, D(10))], 60, 10),
+        ([(0, D(10))], 0, None),
+        ([(61, D(10))], 60, None),
+        ([(0, D(10)), (15, D(14))], 60, 13),  # (10 x 15 + 14 x 45) / 60
+        ([(15, D(14)), (0, D(10))], 60, 13),
+        ([(0, D(10)), (15, D(99)), (15, D(14))], 60, 13),
+        ([(0, D(10)), (15, D(14)), (60, D(99)), (70, D(99))], 60, 13),
+        ([(40, D(10)), (55, D("-2"))], 60, 7),  # from the first quote: (10 x 15 - 2 x 5) / 20
+        ([(0, 10), (0.000001, 40)], 0.000003, 30),  # (10 x 1 + 40 x 2) / 3
+    ],
+)
+def test_twap_is_weighted_by_the_time_a_quote_held(
+    quotes: list[tuple[float, Decimal]], end: float, price: Decimal | None
+) -> None:
+    assert twap([(_after(at), price) for at, price in quotes], _after(end)) == price
+
+
+@given(
+    st.lists(st.tuples(SECONDS, ANY_PRICES), min_size=1, max_size=8, unique_by=lambda quote: quote[0]),
+    st.integers(0, 7),
+    st.integers(1, 3600),
+)
+def test_a_quote_that_is_repeated_does_not_move_the_twap(
+    quotes: list[tuple[int, Decimal]], place: int, later: int
+) -> None:
+    given_quotes = sorted((_after(at), price) for at, price in quotes)
+    end = _after(3601)
+    found = twap(given_quotes, end)
+    assert found is not None
+    assert min(price for _, price in quotes) <= found <= max(price for _, price in quotes)
+    at, price = given_quotes[place % len(given_quotes)]
+    # Once at the same moment, and once more while it holds.
+    until = min([end, *(other for other, _ in given_quotes if other > at)])
+    again = min(at + timedelta(seconds=later), until - timedelta(microseconds=1))
+    assert twap([(again, price), (at, price), *given_quotes], end) == found
