@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 
@@ -19,11 +19,18 @@ Number = Decimal | int
 
 BASIS_POINTS = Decimal(10_000)
 
-# The two parts of execution_score, together 100.
+# The parts of execution_score, together 100. Where the latency is known, it takes its points from the other two, in
+# equal shares.
 FILL_RATE_POINTS = Decimal(50)
 SLIPPAGE_POINTS = Decimal(50)
-# Slippage that takes all of its points away.
+LATENCY_POINTS = Decimal(20)
+# What takes all points of its part away. In % of the spread 50 is the way from the mid to the far side of the quote:
+# the price that anyone gets at once.
 WORST_SLIPPAGE_BPS = Decimal(50)
+WORST_SLIPPAGE_OF_SPREAD = Decimal(50)
+WORST_LATENCY = timedelta(seconds=60)
+# Parts are kept to this: fine enough for every stored score, and so few digits that adding them up rounds nothing.
+_POINT = Decimal("1e-20")
 
 # Market impact is looked at this long after a fill: what passes again, and what stays.
 IMPACT_HORIZONS = (timedelta(seconds=60), timedelta(hours=1))
@@ -115,14 +122,28 @@ def _sums(pairs: Iterable[tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionScore:
-    """0 (bad) to 100; `slippage` is None where no benchmark price is known, and then so is the score."""
+    """0 (bad) to 100 points. A part whose input is not known is None, and `missing` has the reason by the part's name.
+
+    Without slippage there is no total: half of the question would be left out. Without latency there is one, of the two
+    other parts.
+    """
 
     fill_rate: Decimal
     slippage: Decimal | None
+    latency: Decimal | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def parts(self) -> dict[str, Decimal]:
+        """The points of the parts that are known, by name."""
+        named = {"fill_rate": self.fill_rate, "slippage": self.slippage, "latency": self.latency}
+        return {name: points for name, points in named.items() if points is not None}
+
+    @property
+    @_exact()
     def total(self) -> Decimal | None:
-        return None if self.slippage is None else self.fill_rate + self.slippage
+        """The sum of the parts, exactly; None without slippage."""
+        return None if self.slippage is None else sum(self.parts.values(), Decimal(0))
 
 
 @_exact()
@@ -388,14 +409,63 @@ def fill_rate(filled: Number, ordered: Number) -> Decimal:
     return min(Decimal(1), _ratio(_not_negative("filled", filled), _positive("ordered", ordered)))
 
 
-def execution_score(*, filled: Decimal, ordered: Decimal, slippage: Decimal | None) -> ExecutionScore:
-    """How well an order was executed: half for being filled, half for a price no worse than the benchmark.
+@_exact()
+def execution_score(
+    *,
+    filled: Number,
+    ordered: Number,
+    slippage: Number | None = None,
+    spread_slippage: Number | None = None,
+    latency: timedelta | None = None,
+) -> ExecutionScore:
+    """How well an order was executed: for being filled, for a price no worse than the benchmark, for being quick.
 
-    `slippage` in basis points, None where there is no benchmark. WORST_SLIPPAGE_BPS of cost leaves nothing of the
-    second half; a price better than the benchmark earns no more than all of it.
+    `slippage` in basis points (slippage_bps), `spread_slippage` in % of the quoted spread (slippage_of_spread), both
+    positive = cost; the spread's counts where both are known. `latency` is the time from submission to the first fill.
+    None = not known. Points fall in a straight line: all of them at no cost (or a gain) and no time, none of them at
+    WORST_SLIPPAGE_BPS or WORST_SLIPPAGE_OF_SPREAD and at WORST_LATENCY.
+
+    Fill rate and slippage have 50 points each; where the latency is known, 40 each, and latency has 20. ValueError for
+    filled or latency below 0 and for ordered not above 0.
     """
-    rate = FILL_RATE_POINTS * fill_rate(filled, ordered)
-    if slippage is None:
-        return ExecutionScore(fill_rate=rate, slippage=None)
-    cost = min(max(slippage, Decimal(0)), WORST_SLIPPAGE_BPS) / WORST_SLIPPAGE_BPS
-    return ExecutionScore(fill_rate=rate, slippage=SLIPPAGE_POINTS * (1 - cost))
+    share = 1 - LATENCY_POINTS / 100 if latency is not None else Decimal(1)
+    price = _price_share(slippage, spread_slippage)
+    return ExecutionScore(
+        fill_rate=_points(FILL_RATE_POINTS * share, fill_rate(filled, ordered)),
+        slippage=None if price is None else _points(SLIPPAGE_POINTS * share, price),
+        latency=None if latency is None else _points(LATENCY_POINTS, _latency_share(latency)),
+        missing=_missing(slippage, spread_slippage, latency),
+    )
+
+
+def _points(all_of_them: Decimal, share: Decimal) -> Decimal:
+    return _DIVISION.quantize(all_of_them * share, _POINT)
+
+
+def _price_share(slippage: Number | None, spread_slippage: Number | None) -> Decimal | None:
+    in_bps = None if slippage is None else _share(_number("slippage", slippage), WORST_SLIPPAGE_BPS)
+    if spread_slippage is None:
+        return in_bps
+    return _share(_number("spread_slippage", spread_slippage), WORST_SLIPPAGE_OF_SPREAD)
+
+
+def _latency_share(latency: timedelta) -> Decimal:
+    if latency < timedelta(0):
+        raise ValueError(f"latency={latency.total_seconds():f} s: must not be below 0")
+    return _share(_microseconds(latency), _microseconds(WORST_LATENCY))
+
+
+def _share(cost: Decimal, worst: Decimal) -> Decimal:
+    """1 without cost, 0 at the worst and beyond."""
+    return 1 - _ratio(min(max(cost, Decimal(0)), worst), worst)
+
+
+def _missing(slippage: Number | None, spread_slippage: Number | None, latency: timedelta | None) -> dict[str, str]:
+    missing = {}
+    if slippage is None and spread_slippage is None:
+        missing["slippage"] = "n/a: neither a benchmark price above 0 nor a quoted spread is known"
+    elif spread_slippage is None:
+        missing["spread"] = "n/a: no quoted spread is known; slippage counts in basis points"
+    if latency is None:
+        missing["latency"] = "n/a: the time from submission to the first fill is not known"
+    return missing

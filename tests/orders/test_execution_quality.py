@@ -301,6 +301,16 @@ def test_a_shortfall_of_what_is_no_figure_is_refused(wrong: dict[str, Any], mess
         (lambda: slippage_bps("buy", D(1), 1.0), "benchmark_price=1.0: must be a Decimal or an int, not float"),
         (lambda: fill_rate(D(-1), D(4)), "filled=-1: must not be below 0"),
         (lambda: fill_rate(D(1), D(0)), "ordered=0: must be above 0"),
+        (lambda: execution_score(filled=1, ordered=0, slippage=1), "ordered=0: must be above 0"),
+        (
+            lambda: execution_score(filled=1, ordered=2, slippage=1.5),
+            "slippage=1.5: must be a Decimal or an int, not float",
+        ),
+        (lambda: execution_score(filled=1, ordered=2, spread_slippage=D("NaN")), "spread_slippage=NaN: must be finite"),
+        (
+            lambda: execution_score(filled=1, ordered=2, latency=timedelta(milliseconds=-1)),
+            "latency=-0.001000 s: must not be below 0",
+        ),
         (lambda: slippage_money("buy", D(2), D(1), D(0)), "quantity=0: must be above 0"),
         (lambda: slippage_money("buy", D(2), D(1), D(1), -100), "multiplier=-100: must be above 0"),
         (lambda: slippage_money("hold", D(2), D(1), D(1)), "side='hold': buy or sell is needed"),
@@ -544,3 +554,83 @@ def test_a_quote_that_is_repeated_does_not_move_the_twap(
     until = min([end, *(other for other, _ in given_quotes if other > at)])
     again = min(at + timedelta(seconds=later), until - timedelta(microseconds=1))
     assert twap([(again, price), (at, price), *given_quotes], end) == found
+
+
+NO_PRICE = "n/a: neither a benchmark price above 0 nor a quoted spread is known"
+NO_SPREAD = "n/a: no quoted spread is known; slippage counts in basis points"
+NO_LATENCY = "n/a: the time from submission to the first fill is not known"
+
+
+@pytest.mark.parametrize(
+    ("known", "parts", "total", "missing"),
+    [
+        ({}, {"fill_rate": 25}, None, {"slippage": NO_PRICE, "latency": NO_LATENCY}),
+        ({"slippage": D(25)}, {"fill_rate": 25, "slippage": 25}, 50, {"spread": NO_SPREAD, "latency": NO_LATENCY}),
+        # 10 % of the spread is a fifth of the worst, 50: four fifths of 50 points are left.
+        ({"spread_slippage": D(10)}, {"fill_rate": 25, "slippage": 40}, 65, {"latency": NO_LATENCY}),
+        ({"spread_slippage": D(-30)}, {"fill_rate": 25, "slippage": 50}, 75, {"latency": NO_LATENCY}),
+        ({"spread_slippage": D(51)}, {"fill_rate": 25, "slippage": 0}, 25, {"latency": NO_LATENCY}),
+        ({"slippage": D(25), "spread_slippage": D(10)}, {"fill_rate": 25, "slippage": 40}, 65, {"latency": NO_LATENCY}),
+        # 40, 40 and 20 points: half of 40, four fifths of 40, three quarters of 20.
+        (
+            {"spread_slippage": D(10), "latency": timedelta(seconds=15)},
+            {"fill_rate": 20, "slippage": 32, "latency": 15},
+            67,
+            {},
+        ),
+        (
+            {"slippage": D(0), "latency": timedelta(0)},
+            {"fill_rate": 20, "slippage": 40, "latency": 20},
+            80,
+            {"spread": NO_SPREAD},
+        ),
+        (
+            {"slippage": D(0), "latency": timedelta(hours=9)},
+            {"fill_rate": 20, "slippage": 40, "latency": 0},
+            60,
+            {"spread": NO_SPREAD},
+        ),
+        ({"latency": timedelta(seconds=15)}, {"fill_rate": 20, "latency": 15}, None, {"slippage": NO_PRICE}),
+    ],
+)
+def test_score_counts_what_is_known_and_names_what_is_not(
+    known: dict[str, Any], parts: dict[str, int], total: int | None, missing: dict[str, str]
+) -> None:
+    score = execution_score(filled=D(2), ordered=D(4), **known)
+    assert score.parts == parts
+    assert score.total == total
+    assert score.missing == missing
+
+
+@given(
+    FINE_QUANTITIES,
+    FINE_QUANTITIES,
+    st.none() | ANY_PRICES,
+    st.none() | ANY_PRICES,
+    st.none() | st.timedeltas(timedelta(0), timedelta(minutes=3)),
+)
+def test_the_parts_shown_are_the_whole_score(
+    filled: Decimal, ordered: Decimal, slippage: Decimal | None, spread: Decimal | None, latency: timedelta | None
+) -> None:
+    score = execution_score(filled=filled, ordered=ordered, slippage=slippage, spread_slippage=spread, latency=latency)
+    named = {"fill_rate", "slippage", "latency"}
+    assert set(score.parts) | set(score.missing) - {"spread"} == named
+    assert not set(score.parts) & set(score.missing)
+    assert all(0 <= points <= 50 for points in score.parts.values())
+    if slippage is None and spread is None:
+        assert score.total is None
+    else:
+        # In any order, in the usual 28 digits: nothing is lost.
+        assert score.total == sum(score.parts.values()) == sum(reversed(score.parts.values()))
+        assert 0 <= score.total <= 100
+
+
+@given(FINE_QUANTITIES, FINE_QUANTITIES, ANY_PRICES)
+def test_a_score_of_fill_rate_and_basis_points_is_stored_as_ever(
+    filled: Decimal, ordered: Decimal, slippage: Decimal
+) -> None:
+    cent = D("0.01")
+    before = 50 * min(D(1), filled / ordered) + 50 * (1 - min(max(slippage, D(0)), D(50)) / 50)
+    score = execution_score(filled=filled, ordered=ordered, slippage=slippage)
+    assert score.total is not None
+    assert score.total.quantize(cent) == before.quantize(cent)
