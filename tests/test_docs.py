@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from django.core.management import get_commands
 
-from orders import compliance, risk
+from orders import compliance, execution_quality, risk
 from orders.choices import TRANSITIONS
 from tests.run import PROJECT
 
@@ -32,6 +33,41 @@ def test_every_rule_is_documented_with_its_weight() -> None:
     for code, weight in {**risk.WEIGHTS, **compliance.WEIGHTS}.items():
         assert f"| {code} | {weight} |" in text
     assert f"| SIGNATURE, SOURCE_GATE | {compliance.OBJECTION_WEIGHT} |" in text
+
+
+def test_every_figure_of_execution_quality_is_documented_with_its_arguments() -> None:
+    text = " ".join((PROJECT / "docs/execution-quality.md").read_text().split())
+    own = [
+        item
+        for name, item in vars(execution_quality).items()
+        if inspect.isfunction(item) and item.__module__ == execution_quality.__name__ and not name.startswith("_")
+    ]
+    assert own
+    # add_up is how the workflow counts fills, and no figure of its own.
+    for function in own:
+        if function is not execution_quality.add_up:
+            arguments = inspect.signature(function).parameters.values()
+            keywords_only = all(argument.kind is argument.KEYWORD_ONLY for argument in arguments)
+            shown = [
+                argument.name + ("=…" if keywords_only else "")
+                if argument.default is argument.empty
+                else f"{argument.name}={argument.default}"
+                for argument in arguments
+            ]
+            assert f"`{function.__name__}({', '.join(shown)})`" in text, function.__name__
+
+
+def test_the_points_of_an_execution_score_are_documented() -> None:
+    shorter = 100 - execution_quality.LATENCY_POINTS
+    shared = {
+        "fill_rate": execution_quality.FILL_RATE_POINTS,
+        "slippage": execution_quality.SLIPPAGE_POINTS,
+    }
+    rows = {part: (alone, beside) for part, alone, beside, *_ in _table("docs/execution-quality.md", "part | points")}
+    assert rows == {
+        **{part: (f"{points}", f"{points * shorter / 100:.0f}") for part, points in shared.items()},
+        "latency": ("-", f"{execution_quality.LATENCY_POINTS}"),
+    }
 
 
 def test_every_variable_that_settings_read_is_in_the_readme() -> None:
