@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orders.options import InvalidOptionSymbol, Leg, OptionSymbol, format_osi, max_loss, parse_osi, payoff
+from orders.options import (
+    InvalidOptionSymbol,
+    Leg,
+    OptionSymbol,
+    breakevens,
+    format_osi,
+    max_loss,
+    max_profit,
+    parse_osi,
+    payoff,
+)
 
 D = Decimal
 NEAR, FAR = date(2025, 12, 5), date(2026, 1, 16)
@@ -203,3 +215,83 @@ def test_worst_loss_grows_with_the_size(legs: list[Leg], times: int) -> None:
 def test_leg_that_is_none_is_refused(right: str, strike: Decimal | None) -> None:
     with pytest.raises(ValueError, match=r"is needed|stock has none"):
         Leg(right, strike, D(1))
+
+
+def test_numbers_given_as_int_or_text_count_as_decimals() -> None:
+    leg = Leg("C", 450, "-2", "3.20", "100")  # type: ignore[arg-type]
+    assert leg == Leg("C", D(450), D(-2), D("3.20"), D(100))
+    assert all(isinstance(value, D) for value in (leg.strike, leg.quantity, leg.price, leg.multiplier))
+    assert payoff([leg], 460) == payoff([leg], "460") == D(-2000)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["one", "NaN", D("Infinity"), float("nan")])
+def test_leg_with_a_number_that_is_none_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(ValueError, match="price="):
+        Leg("C", D(1), D(1), value)  # type: ignore[arg-type]
+
+
+PROFITS = {
+    "nothing": ([], D(0), []),
+    "long call": ([call(450, 1, "3.20")], None, [D("453.20")]),
+    "long put": ([put(450, 1, "3.20")], D(44680), [D("446.80")]),
+    "short call": ([call(450, -1, "3.20")], D(320), [D("453.20")]),
+    "bull call spread": ([call(450, 1, "5"), call(460, -1, "2")], D(700), [D(453)]),
+    "short straddle": ([call(450, -1, "5"), put(450, -1, "4")], D(900), [D(441), D(459)]),
+    "iron condor": (
+        [put(435, 1, "1"), put(440, -1, "1.60"), call(460, -1, "1.60"), call(465, 1, "1")],
+        D(120),
+        [D("438.8"), D("461.2")],
+    ),
+    "covered call": ([shares(100, "450"), call(460, -1, "2")], D(1200), [D(448)]),
+    "call ratio": ([call(100, 1, "3"), call(110, -3, "1")], D(1000), [D(0), D(100), D(115)]),
+    "zero from one strike to the next": ([put(90, 1), call(110, 1)], None, [D(90), D(110)]),
+    "zero for ever from a strike": ([put(90, 1)], D(9000), [D(90)]),
+    "zero everywhere": ([call(90, 1), call(90, -1)], D(0), [D(0), D(90)]),
+    "nothing to win": ([call(90, 1, "2"), call(90, -1, "1")], D(0), []),
+}
+
+
+@pytest.mark.parametrize(("legs", "profit", "spots"), PROFITS.values(), ids=PROFITS.keys())
+def test_best_profit_and_breakevens_of_known_strategies(legs: list[Leg], profit: D | None, spots: list[D]) -> None:
+    assert max_profit(legs) == profit
+    assert breakevens(legs) == spots
+
+
+@given(books())
+def test_best_profit_is_the_best_on_a_fine_grid(legs: list[Leg]) -> None:
+    paid = sum((leg.quantity * leg.multiplier * leg.price for leg in legs), D(0))
+    on_grid = max(payoff(legs, spot) - paid for spot in GRID)
+    far, further = (payoff(legs, spot) - paid for spot in (D(10**6), D(10**6 + 1)))
+    found = max_profit(legs)
+    if found is None:
+        assert further > far
+    else:
+        assert further <= far
+        assert found == max(D(0), on_grid)
+
+
+@given(books())
+def test_breakevens_are_where_profit_changes_its_sign(legs: list[Leg]) -> None:
+    paid = sum((leg.quantity * leg.multiplier * leg.price for leg in legs), D(0))
+    spots = breakevens(legs)
+    assert spots == sorted(set(spots))
+    assert all(abs(payoff(legs, spot) - paid) < D("1e-15") for spot in spots)
+    grid = [*GRID, D(10**6)]
+    signs = [(spot, payoff(legs, spot) - paid) for spot in grid]
+    for (left, low), (right, high) in pairwise(signs):
+        assert low * high >= 0 or any(left < spot < right for spot in spots)
+
+
+@pytest.mark.parametrize("figure", [max_profit, breakevens])
+@pytest.mark.parametrize(
+    ("legs", "reason"),
+    [
+        ([call(450, -1), call(450, 1, "0", FAR)], r"several days \(2025-12-05, 2026-01-16\)"),
+        ([call(450, -1), call(450, 1, underlying="QQQ")], r"several underlyings \(QQQ, SPY\)"),
+    ],
+)
+def test_figure_at_one_expiry_is_refused_for_several(
+    figure: Callable[..., object], legs: list[Leg], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        figure(legs)

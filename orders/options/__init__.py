@@ -1,0 +1,21 @@
+"""Option symbols, and what a set of legs is worth, may lose, needs as margin and is called. Pure."""
+
+from orders.options.legs import Leg, breakevens, max_loss, max_profit, payoff
+from orders.options.pricing import Greeks, black_scholes, greeks, implied_volatility
+from orders.options.symbols import InvalidOptionSymbol, OptionSymbol, format_osi, parse_osi
+
+__all__ = [
+    "Greeks",
+    "InvalidOptionSymbol",
+    "Leg",
+    "OptionSymbol",
+    "black_scholes",
+    "breakevens",
+    "format_osi",
+    "greeks",
+    "implied_volatility",
+    "max_loss",
+    "max_profit",
+    "parse_osi",
+    "payoff",
+]
