@@ -1,6 +1,7 @@
 """Option symbols, and what a set of legs is worth, may lose, needs as margin and is called. Pure."""
 
 from orders.options.legs import Leg, breakevens, max_loss, max_profit, payoff
+from orders.options.margin import margin_requirement
 from orders.options.pricing import Greeks, black_scholes, greeks, implied_volatility
 from orders.options.symbols import InvalidOptionSymbol, OptionSymbol, format_osi, parse_osi
 
@@ -14,6 +15,7 @@ __all__ = [
     "format_osi",
     "greeks",
     "implied_volatility",
+    "margin_requirement",
     "max_loss",
     "max_profit",
     "parse_osi",

@@ -100,8 +100,8 @@ def implied_volatility(  # noqa: PLR0917  # the order that textbooks have
 
     None, which pages show as n/a, where there is none: at or below the discounted intrinsic value (also where what is
     above it is lost in rounding), at or above the bound (the discounted spot of a call, strike of a put), at or after
-    expiry, for a spot or strike that is not above 0, and for numbers that are not finite or beyond all reason. Never 0. Raises ValueError
-    for a right other than C or P only.
+    expiry, for a spot or strike that is not above 0, and for numbers that are not finite or beyond all reason. Never
+    0. Raises ValueError for a right other than C or P only.
     """
     sign = _sign(right)
     numbers = [float(number) for number in (spot, strike, years, rate, price, dividend_yield)]
@@ -115,11 +115,16 @@ def implied_volatility(  # noqa: PLR0917  # the order that textbooks have
         return None
     # By parity, call and put of a strike have the same time value: that of the one out of the money, and no bits of it
     # are lost under an intrinsic value.
-    wanted = float(price) - max(0.0, sign * (forward - strike_now))
-    if wanted <= _ROUNDING * max(forward, strike_now) * (sign * (forward - strike_now) > 0):
+    intrinsic = max(0.0, sign * (forward - strike_now))
+    wanted = float(price) - intrinsic
+    if intrinsic > 0 and wanted <= _ROUNDING * max(forward, strike_now):
         return None
-    if wanted >= min(forward, strike_now):
-        return None
+    deviation = _deviation(forward, strike_now, wanted)
+    return None if deviation is None else deviation / sqrt(years)
+
+
+def _deviation(forward: float, strike_now: float, wanted: float) -> float | None:
+    """The standard deviation of the whole term at which the time value is `wanted`, None where there is none."""
     low, high = log(_LEAST_DEVIATION), log(_MOST_DEVIATION)
     if not _time_value(forward, strike_now, exp(low)) < wanted < _time_value(forward, strike_now, exp(high)):
         return None
@@ -129,7 +134,7 @@ def implied_volatility(  # noqa: PLR0917  # the order that textbooks have
             low = middle
         else:
             high = middle
-    return exp((low + high) / 2) / sqrt(years)
+    return exp((low + high) / 2)
 
 
 def _check(right: str, spot: float, strike: float, years: float, volatility: float) -> None:
