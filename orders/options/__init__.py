@@ -3,6 +3,7 @@
 from orders.options.legs import Leg, breakevens, max_loss, max_profit, payoff
 from orders.options.margin import margin_requirement
 from orders.options.pricing import Greeks, black_scholes, greeks, implied_volatility
+from orders.options.strategies import identify_strategy, is_strategy
 from orders.options.symbols import InvalidOptionSymbol, OptionSymbol, format_osi, parse_osi
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "breakevens",
     "format_osi",
     "greeks",
+    "identify_strategy",
     "implied_volatility",
+    "is_strategy",
     "margin_requirement",
     "max_loss",
     "max_profit",
