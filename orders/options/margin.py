@@ -172,7 +172,11 @@ class _Desk:
         (one, one_premium), (other, other_premium) = (
             (self.alone[place].margin, _premium(self.lines[place])) for place in (call, put)
         )
-        return _Group((call, put), one + other_premium if one >= other else other + one_premium, naked=2)
+        # Where the sides are equal, the rules do not say which is the greater: the dearer reading.
+        margin = max(one, other) + max(
+            premium for premium, is_other in ((other_premium, one >= other), (one_premium, other >= one)) if is_other
+        )
+        return _Group((call, put), margin, naked=2)
 
     def _covered(self, short: Leg, cover: Leg) -> Decimal | None:
         """The margin of a short option with what covers it, None where `cover` does not."""
@@ -220,7 +224,7 @@ def _saved(savings: dict[tuple[_Key, _Key], Decimal], amounts: dict[_Key, int]) 
     """What joining two by two saves, the largest saving first."""
     left, total = dict(amounts), ZERO
     for (one, other), saving in sorted(savings.items(), key=lambda item: -item[1]):
-        if saving > 0 and one != other:
+        if one != other:
             amount = min(left[one], left[other])
             left[one] -= amount
             left[other] -= amount

@@ -135,7 +135,8 @@ def _with_stock(stock: Leg, options: Sequence[Leg]) -> str:
     shape = (int(stock.quantity), *((leg.right, int(leg.quantity)) for leg in options))
     if len(options) == 2 and shape == (1, ("P", 1), ("C", -1)):
         low, high = options
-        return "collar" if low.expiry == high.expiry and low.strike != high.strike else CUSTOM
+        # At one strike, a conversion, the call sorts first.
+        return "collar" if low.expiry == high.expiry else CUSTOM
     names: dict[tuple[object, ...], str] = {
         (1,): "long_stock",
         (-1,): "short_stock",
