@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models.signals import post_migrate
 
 from emo_site.db import append_only
+from tests.desk import collect_static
 from tests.run import browser_path, etcd_path, has_node, in_ci
 
 BACKEND = os.environ.get("EMO_TEST_BACKEND", "sqlite")
@@ -25,6 +26,12 @@ BACKENDS_OF_MARK = {
 
 # Playwright runs an event loop in the thread of the test, which also uses the ORM.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        # Before anybody serves pages, and once: two at once take files away from under each other.
+        collect_static()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

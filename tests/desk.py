@@ -85,9 +85,10 @@ def sqlite_desk(folder: Path) -> dict[str, str]:
     return environment
 
 
-def collect_static(environment: dict[str, str]) -> None:
+def collect_static() -> None:
     """Pages name static files by their hashed names, which exist only afterwards."""
-    assert manage("collectstatic", "--no-input", "--verbosity", "0", environment=environment).status == 0
+    ran = manage("collectstatic", "--no-input", "--verbosity", "0", environment={"EMO_ENV": "dev"})
+    assert ran.status == 0, ran.err
 
 
 @contextmanager
@@ -96,7 +97,6 @@ def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    collect_static(environment)
     command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--threads", "8", "--log-level", "warning"]
     server = subprocess.Popen(command, cwd=PROJECT, env=_own(environment))

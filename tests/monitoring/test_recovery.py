@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.clusters import replicated
-from tests.desk import collect_static, empty_database, manage
+from tests.desk import empty_database, manage
 from tests.servers import postgresql_server
 
 DATABASE_KINDS = {"unmigrated", "lost tables", "missing hypertable", "missing chunk", "replica"}
@@ -179,7 +179,6 @@ def test_standby_that_streams_is_nothing_left_behind_and_shows_pages_to_who_is_l
         cluster.wait_until_replayed(standby)
         desk = {"EMO_DB_URL": _as("emo_app", primary.url), "EMO_REPLICA_URLS": _as("emo_app", standby.url)}
         assert recover(desk) == []
-        collect_static(desk)
         assert _page_from_replica(desk) == "200, read there: True"
         # A reader can't tell who is logged in: no page from there, and the probe says so before anybody asks for one.
         reading = desk | {"EMO_REPLICA_URLS": _as("emo_readonly", standby.url)}
