@@ -111,16 +111,46 @@ class LegAction(models.TextChoices):
     SELL = "sell", "sell"
 
 
+class FillKind(models.TextChoices):
+    """A fill is never edited: what the broker takes back or puts right is a row of its own (FIX 4.4 ExecTransType)."""
+
+    FILL = "fill", "fill"
+    CORRECTION = "correction", "correction"
+    BUST = "bust", "bust"
+
+
+class TradingState(models.TextChoices):
+    """RTS 6 article 12: HALTED lets nothing through, REDUCING only what reduces a position."""
+
+    ACTIVE = "active", "active"
+    REDUCING = "reducing", "reducing"
+    HALTED = "halted", "halted"
+
+
+class AccessKind(models.TextChoices):
+    """How somebody came to see orders."""
+
+    VIEWED = "viewed", "viewed"
+    EXPORTED = "exported", "exported"
+
+
 class EventKind(models.TextChoices):
     """What happened to an order; each leaves one row in order_events."""
 
     STAGED = "staged", "staged"
     IMPORTED = "imported", "imported history"
     APPROVED = "approved", "approved"
+    # No person: the policy allows it for that strategy, and every rule passed.
+    AUTO_APPROVED = "auto_approved", "approved by the policy"
     REJECTED = "rejected", "rejected"
+    CHANGES_ASKED = "changes_asked", "changes requested"
+    OVERRIDDEN = "overridden", "rule overridden"
+    REJUDGED = "rejudged", "judged again"
     RETURNED = "returned", "returned to review"
     SUBMITTED = "submitted", "submitted"
     FILLED = "filled", "fill recorded"
+    CORRECTED = "corrected", "fill corrected"
+    BUSTED = "busted", "fill busted"
     CANCELLED = "cancelled", "cancelled"
     EXPIRED = "expired", "expired"
     BROKER_REJECTED = "broker_rejected", "broker rejected"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
 from orders import compliance, risk
 from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
 from orders.choices import Instrument, LegAction, OrderType, Side, TimeInForce
@@ -24,6 +26,8 @@ class Judgement:
     compliance: Assessment
     context: Context
     policy_version: str
+    policy_number: int | None = None
+    """The version's number in the database; None for a policy that is only a file."""
 
     @property
     def blocks(self) -> tuple[Contribution, ...]:
@@ -37,23 +41,15 @@ class Judgement:
         return ",".join(dict.fromkeys(f"{item.code}:{item.severity}" for item in found))
 
     def as_json(self) -> dict[str, Any]:
+        """The whole assessment with its inputs: what an event of the audit trail keeps, and the order's row of the last
+        one. `manage.py review_as_of` makes it again, byte for byte.
+        """
         return {
             "policy_version": self.policy_version,
+            "policy_number": self.policy_number,
+            "code_version": settings.EMO_VERSION,
             "risk": assessment_as_json(self.risk),
             "compliance": assessment_as_json(self.compliance),
-            "seen": context_as_json(self.context),
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """What an event of the audit trail keeps of it."""
-        return {
-            "policy_version": self.policy_version,
-            "risk_score": str(self.risk.score),
-            "compliance_score": str(self.compliance.score),
-            "violations": [
-                {"code": item.code, "severity": str(item.severity), "message": item.message}
-                for item in (*self.risk.violations, *self.compliance.violations)
-            ],
             "seen": context_as_json(self.context),
         }
 

@@ -25,6 +25,24 @@ class StrategyLimits:
     dte_max: int | None = None
     qty_cap: Decimal | None = None
     auto_eligible: bool = False
+    auto_max_risk_score: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalLimits:
+    """How long an approval holds: seconds, and the largest move of the price since, as a fraction of it."""
+
+    ttl_seconds: int | None = None
+    max_price_drift: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoApproval:
+    """Where the policy itself approves orders of `auto_eligible` strategies: only in the environments it names, and
+    only up to this risk score (a strategy's own `auto_max_risk_score` goes first)."""
+
+    environments: frozenset[str] = frozenset()
+    max_risk_score: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +53,23 @@ class Policy:
     max_order_notional: Decimal | None = None
     max_order_quantity: Decimal | None = None
     max_risk_pct_trade: Decimal | None = None
+    max_portfolio_risk_pct: Decimal | None = None
+    max_daily_new_risk_pct: Decimal | None = None
+    symbol_exposure_pct: Decimal | None = None
+    max_positions: int | None = None
+    max_drawdown: Decimal | None = None
+    price_band_fraction: Decimal | None = None
+    duplicate_window_seconds: int | None = None
+    max_orders_per_window: int | None = None
+    order_rate_window_seconds: int | None = None
     max_quote_age_seconds: int | None = None
     min_dte_warn: int | None = None
     allow_undefined_risk: bool = False
     restricted_symbols: frozenset[str] = frozenset()
     permitted_symbols: frozenset[str] = frozenset()
     strategies: Mapping[str, StrategyLimits] = field(default_factory=lambda: MappingProxyType({}))
+    approval: ApprovalLimits = ApprovalLimits()
+    auto_approval: AutoApproval = AutoApproval()
     not_evaluated: tuple[str, ...] = ()
     """Limits the document sets that no rule of this version of the desk holds an order against."""
 

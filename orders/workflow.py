@@ -84,7 +84,7 @@ def stage(ticket: Ticket, *, created_by: User, now: datetime, created_at: dateti
                 from_status="",
                 at=now,
                 reason="; ".join(f"{item.code}: {item.message}" for item in judgement.blocks),
-                seen=judgement.summary(),
+                seen=judgement.as_json(),
             )
     except IntegrityError as error:
         if StagedOrder.objects.filter(environment=order.environment, client_order_id=order.client_order_id).exists():
@@ -125,7 +125,7 @@ def approve(order_id: UUID, *, actor: User, now: datetime, note: str = "") -> St
         actor=actor,
         now=now,
         reason=note,
-        seen=judgement.summary(),
+        seen=judgement.as_json(),
         changes={"reviewed_by": actor, "reviewed_at": now, "review_notes": note, **_assessed(judgement)},
     )
 
@@ -174,7 +174,7 @@ def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
             kind=EventKind.SUBMITTED,
             actor=actor,
             now=now,
-            seen=judgement.summary(),
+            seen=judgement.as_json(),
             changes=_assessed(judgement),
         )
     reason = "The rules block it by now: " + listed(judgement.blocks)
@@ -185,7 +185,7 @@ def submit(order_id: UUID, *, actor: User, now: datetime) -> StagedOrder:
         actor=actor,
         now=now,
         reason=reason,
-        seen=judgement.summary(),
+        seen=judgement.as_json(),
         changes={"reviewed_by": None, "reviewed_at": None, "review_notes": "", **_assessed(judgement)},
     )
     raise Refused("RETURNED_TO_REVIEW", reason)

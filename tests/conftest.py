@@ -82,6 +82,7 @@ def _groups_again(*, using: str, plan: object = None, **kwargs: object) -> None:
         importlib.import_module("reporting.migrations.0002_groups").create_groups(apps, connection.schema_editor())
         seen = importlib.import_module("reporting.migrations.0003_groups_see_retention")
         seen.let_groups_see(apps, connection.schema_editor())
+        importlib.import_module("reporting.migrations.0004_risk_officer").let_groups(apps, connection.schema_editor())
 
 
 @pytest.fixture

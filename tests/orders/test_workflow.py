@@ -185,9 +185,11 @@ def test_order_that_a_rule_blocks_is_staged_as_blocked(trader: User) -> None:
     assert order.risk_score is not None
     event = order.events.get()
     assert event.reason == "RECORD_COMPLETE: Not stated by the source: strategy."
-    assert event.seen["violations"] == [
-        {"code": "RECORD_COMPLETE", "severity": "block", "message": "Not stated by the source: strategy."}
+    blocks = [item for item in event.seen["compliance"]["contributions"] if item["severity"] == "block"]
+    assert [(item["code"], item["message"]) for item in blocks] == [
+        ("RECORD_COMPLETE", "Not stated by the source: strategy.")
     ]
+    assert event.seen == order.workflow_state["assessment"]
 
 
 def test_client_order_id_is_taken_once(trader: User) -> None:

@@ -92,10 +92,16 @@ def test_trail_is_protected_after_the_way_back_and_forth() -> None:
 def test_groups_go_with_their_migration() -> None:
     try:
         migrate("reporting", "0001")
-        assert not Group.objects.filter(name__in=("reviewer", "trader", "operator", "auditor")).exists()
+        assert not Group.objects.filter(name__in=("reviewer", "trader", "operator", "auditor", "risk officer")).exists()
     finally:
         migrate()
-    assert set(Group.objects.values_list("name", flat=True)) == {"reviewer", "trader", "operator", "auditor"}
+    assert set(Group.objects.values_list("name", flat=True)) == {
+        "reviewer",
+        "trader",
+        "operator",
+        "auditor",
+        "risk officer",
+    }
 
 
 def test_models_and_migrations_say_the_same(db: None) -> None:

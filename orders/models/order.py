@@ -1,10 +1,9 @@
-"""Orders, their legs, what happened to them, and their fills. Only orders/workflow.py writes these tables."""
+"""An order from staging to its end, and its legs."""
 
 from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -15,8 +14,8 @@ from emo_site.db.fields import EnvironmentField, TimeOrderedUUIDField
 from orders.choices import (
     NEEDS_PRICE,
     NEEDS_STOP_PRICE,
+    OPEN,
     REVIEWED,
-    EventKind,
     Instrument,
     LegAction,
     OrderStatus,
@@ -24,6 +23,7 @@ from orders.choices import (
     Side,
     TimeInForce,
 )
+from orders.models.fields import in_range, money_field, one_of, price_field, quantity_field, score_field
 from orders.querysets import StagedOrderQuerySet
 from orders.ticket import MAX_PRICE, MAX_QUANTITY
 
@@ -33,36 +33,18 @@ def new_client_order_id() -> str:
     return f"desk-{uuid.uuid4().hex}"
 
 
-def _price(**options: Any) -> models.DecimalField[Any, Any]:
-    return models.DecimalField(max_digits=18, decimal_places=6, **options)
-
-
-def _quantity(**options: Any) -> models.DecimalField[Any, Any]:
-    return models.DecimalField(max_digits=20, decimal_places=8, **options)
-
-
-def _score() -> models.DecimalField[Any, Any]:
-    return models.DecimalField(max_digits=5, decimal_places=2, null=True, blank=True)
-
-
-def _one_of(name: str, choices: type[models.TextChoices]) -> Q:
-    return Q(**{f"{name}__in": sorted(choices.values)})
-
-
-def _in_range(name: str, low: Decimal | int, high: Decimal | int) -> Q:
-    return Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": low, f"{name}__lte": high})
-
-
 class StagedOrder(models.Model):
     """An order the bot wants to send, from staging to its end."""
 
     id = TimeOrderedUUIDField("created_at")
     symbol = models.CharField(max_length=32)
+    underlying = models.CharField(max_length=32, blank=True)
+    """What exposure is counted by; the symbol itself where that names no option."""
     side = models.CharField(max_length=10, choices=Side.choices)
     order_type = models.CharField(max_length=10, choices=OrderType.choices)
-    quantity = _quantity()
-    price = _price(null=True, blank=True)
-    stop_price = _price(null=True, blank=True)
+    quantity = quantity_field()
+    price = price_field(null=True, blank=True)
+    stop_price = price_field(null=True, blank=True)
     time_in_force = models.CharField(max_length=3, choices=TimeInForce.choices, default=TimeInForce.DAY)
     status = models.CharField(max_length=16, choices=OrderStatus.choices, default=OrderStatus.DRAFT)
     strategy = models.CharField(max_length=64, blank=True)
@@ -86,19 +68,37 @@ class StagedOrder(models.Model):
     reviewed_at = models.DateTimeField(null=True, blank=True)
     review_notes = models.TextField(blank=True)
 
-    risk_score = _score()
-    compliance_score = _score()
-    performance_score = _score()
+    risk_score = score_field()
+    compliance_score = score_field()
+    performance_score = score_field()
     workflow_state = models.JSONField(default=dict, blank=True)
     """The last assessment: contributions of every rule, what the rules saw, and the policy's version."""
 
     # Facts computed once, when written, so that queues and reports only add up columns.
-    notional = models.DecimalField(max_digits=22, decimal_places=6, null=True, blank=True)
+    notional = money_field(null=True, blank=True)
+    max_loss = money_field(null=True, blank=True)
+    """Worst-case loss at the last assessment; None where it is unbounded or could not be told."""
+    unbounded_loss = models.BooleanField(default=False)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    """Equal for orders of the same symbol, side, quantity, price and legs."""
+    decision_price = price_field(null=True, blank=True)
+    """What one unit could be traded at when the order was staged, approved and submitted; None where no quote told."""
+    approval_price = price_field(null=True, blank=True)
+    arrival_price = price_field(null=True, blank=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    approved_by_policy = models.BooleanField(default=False)
+    """No person approved it: the policy allows that for its strategy."""
+    approval_expires_at = models.DateTimeField(null=True, blank=True)
+    changes_asked_at = models.DateTimeField(null=True, blank=True)
+    """A reviewer sent it back to its trader with a question; it waits for them, not for the review."""
+    replaces = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="replaced_by")
     violations = models.CharField(max_length=512, blank=True)
     """Rules that blocked or warned at the last assessment, worst first: "EXPIRY:block,ORDER_QUANTITY:warn"."""
-    filled_quantity = _quantity(default=Decimal(0))
-    average_fill_price = _price(null=True, blank=True)
+    filled_quantity = quantity_field(default=Decimal(0))
+    average_fill_price = price_field(null=True, blank=True)
     event_count = models.PositiveIntegerField(default=0)
+    audit_head = models.CharField(max_length=64, blank=True)
+    """The seal of the last event: with event_count it tells a trail whose end was cut off."""
 
     objects = StagedOrderQuerySet.as_manager()
 
@@ -111,6 +111,7 @@ class StagedOrder(models.Model):
             ("cancel_stagedorder", "Can cancel orders"),
             ("submit_stagedorder", "Can hand approved orders to the broker"),
             ("execute_stagedorder", "Can record fills and the broker's refusals"),
+            ("override_stagedorder", "Can override a rule for one order"),
         )
         constraints = (
             # The upper bound keeps NaN out, which PostgreSQL takes for more than any number.
@@ -118,7 +119,7 @@ class StagedOrder(models.Model):
                 name="staged_orders_quantity_positive", condition=Q(quantity__gt=0, quantity__lte=MAX_QUANTITY)
             ),
             models.CheckConstraint(
-                name="staged_orders_price_range", condition=_in_range("price", -MAX_PRICE, MAX_PRICE)
+                name="staged_orders_price_range", condition=in_range("price", -MAX_PRICE, MAX_PRICE)
             ),
             models.CheckConstraint(name="staged_orders_symbol_given", condition=~Q(symbol="")),
             models.CheckConstraint(
@@ -132,27 +133,29 @@ class StagedOrder(models.Model):
             models.CheckConstraint(
                 name="staged_orders_gtd_has_date", condition=~Q(time_in_force="gtd") | Q(expires_at__isnull=False)
             ),
-            models.CheckConstraint(name="staged_orders_status_known", condition=_one_of("status", OrderStatus)),
-            models.CheckConstraint(name="staged_orders_side_known", condition=_one_of("side", Side)),
-            models.CheckConstraint(name="staged_orders_type_known", condition=_one_of("order_type", OrderType)),
+            models.CheckConstraint(name="staged_orders_status_known", condition=one_of("status", OrderStatus)),
+            models.CheckConstraint(name="staged_orders_side_known", condition=one_of("side", Side)),
+            models.CheckConstraint(name="staged_orders_type_known", condition=one_of("order_type", OrderType)),
             models.CheckConstraint(
-                name="staged_orders_time_in_force_known", condition=_one_of("time_in_force", TimeInForce)
+                name="staged_orders_time_in_force_known", condition=one_of("time_in_force", TimeInForce)
             ),
-            models.CheckConstraint(name="staged_orders_risk_score_range", condition=_in_range("risk_score", 0, 100)),
+            models.CheckConstraint(name="staged_orders_risk_score_range", condition=in_range("risk_score", 0, 100)),
             models.CheckConstraint(
-                name="staged_orders_compliance_score_range", condition=_in_range("compliance_score", 0, 100)
+                name="staged_orders_compliance_score_range", condition=in_range("compliance_score", 0, 100)
             ),
             models.CheckConstraint(
-                name="staged_orders_performance_score_range", condition=_in_range("performance_score", 0, 100)
+                name="staged_orders_performance_score_range", condition=in_range("performance_score", 0, 100)
             ),
-            models.CheckConstraint(name="staged_orders_confidence_range", condition=_in_range("confidence", 0, 1)),
+            models.CheckConstraint(name="staged_orders_confidence_range", condition=in_range("confidence", 0, 1)),
             models.CheckConstraint(
                 name="staged_orders_four_eyes",
                 condition=Q(reviewed_by__isnull=True) | ~Q(reviewed_by=F("created_by")),
             ),
             models.CheckConstraint(
                 name="staged_orders_approved_by_someone",
-                condition=~Q(status__in=sorted(REVIEWED)) | Q(reviewed_by__isnull=False, reviewed_at__isnull=False),
+                condition=~Q(status__in=sorted(REVIEWED))
+                | Q(reviewed_by__isnull=False, reviewed_at__isnull=False)
+                | Q(approved_by_policy=True, reviewed_by__isnull=True, reviewed_at__isnull=False),
             ),
             models.CheckConstraint(
                 name="staged_orders_rejected_with_reason",
@@ -176,6 +179,14 @@ class StagedOrder(models.Model):
             models.Index(name="staged_orders_source_file", fields=("source_file",)),
             # import_legacy asks for each file whether these very bytes came in before.
             models.Index(name="staged_orders_checksum", fields=("checksum",), condition=~Q(checksum="")),
+            # Exposure to one underlying, and the related orders on an order's page.
+            models.Index(name="staged_orders_underlying", fields=("underlying", "created_at")),
+            # What is open counts as if it were filled: few orders are, and the rules add them up for every order.
+            models.Index(
+                name="staged_orders_open", fields=("environment", "underlying"), condition=Q(status__in=sorted(OPEN))
+            ),
+            # DUPLICATE_ORDER: the same order within a window.
+            models.Index(name="staged_orders_fingerprint", fields=("fingerprint", "created_at")),
             # expire_orders: few orders have a date.
             models.Index(name="staged_orders_expires", fields=("expires_at",), condition=Q(expires_at__isnull=False)),
         )
@@ -209,9 +220,9 @@ class OrderLeg(models.Model):
     action = models.CharField(max_length=4, choices=LegAction.choices)
     instrument = models.CharField(max_length=5, choices=Instrument.choices)
     symbol = models.CharField(max_length=32)
-    strike = _price(null=True, blank=True)
+    strike = price_field(null=True, blank=True)
     expiry = models.DateField(null=True, blank=True)
-    quantity = _quantity()
+    quantity = quantity_field()
     multiplier = models.PositiveIntegerField(default=100)
 
     class Meta:
@@ -222,8 +233,8 @@ class OrderLeg(models.Model):
             models.UniqueConstraint(name="order_legs_position_unique", fields=("order", "position")),
             models.CheckConstraint(name="order_legs_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(name="order_legs_multiplier_positive", condition=Q(multiplier__gt=0)),
-            models.CheckConstraint(name="order_legs_action_known", condition=_one_of("action", LegAction)),
-            models.CheckConstraint(name="order_legs_instrument_known", condition=_one_of("instrument", Instrument)),
+            models.CheckConstraint(name="order_legs_action_known", condition=one_of("action", LegAction)),
+            models.CheckConstraint(name="order_legs_instrument_known", condition=one_of("instrument", Instrument)),
             models.CheckConstraint(
                 name="order_legs_strike_of_options",
                 condition=Q(instrument="stock", strike__isnull=True, expiry__isnull=True)
@@ -234,75 +245,3 @@ class OrderLeg(models.Model):
     def __str__(self) -> str:
         what = self.symbol if self.strike is None else f"{self.symbol} {self.strike.normalize():f} {self.instrument}"
         return f"{self.action} {self.quantity.normalize():f} {what}"
-
-
-class OrderEvent(models.Model):
-    """The audit trail: one row for each thing that happened to an order. The database refuses UPDATE and DELETE."""
-
-    id = TimeOrderedUUIDField("at")
-    order = models.ForeignKey(StagedOrder, models.PROTECT, related_name="events")
-    sequence = models.PositiveIntegerField()
-    at = models.DateTimeField()
-    kind = models.CharField(max_length=16, choices=EventKind.choices)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
-    actor_name = models.CharField(max_length=150)
-    """The user name at that time, or what acted where no person did ("expire_orders")."""
-    from_status = models.CharField(max_length=16, blank=True)
-    to_status = models.CharField(max_length=16, choices=OrderStatus.choices)
-    reason = models.TextField(blank=True)
-    seen = models.JSONField(default=dict, blank=True)
-    """What the actor saw: scores, violations, the policy's version, the fill."""
-
-    class Meta:
-        db_table = "order_events"
-        ordering = ("order", "sequence")
-        verbose_name = "order event"
-        constraints = (
-            models.UniqueConstraint(name="order_events_sequence_unique", fields=("order", "sequence")),
-            models.CheckConstraint(name="order_events_kind_known", condition=_one_of("kind", EventKind)),
-            models.CheckConstraint(name="order_events_status_known", condition=_one_of("to_status", OrderStatus)),
-        )
-        indexes = (
-            # "Recent activity" on the institutional report and the auditor's list.
-            models.Index(name="order_events_at", fields=("at", "id")),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.sequence}. {self.kind} by {self.actor_name} at {self.at:%Y-%m-%d %H:%M:%S}"
-
-
-class ExecutedOrder(models.Model):
-    """One fill."""
-
-    id = TimeOrderedUUIDField("execution_timestamp")
-    staged_order = models.ForeignKey(StagedOrder, models.PROTECT, related_name="executions")
-    leg = models.ForeignKey(OrderLeg, models.PROTECT, null=True, blank=True, related_name="executions")
-    execution_id = models.CharField(max_length=128)
-    symbol = models.CharField(max_length=32)
-    side = models.CharField(max_length=10, choices=Side.choices)
-    execution_price = _price()
-    execution_quantity = _quantity()
-    execution_timestamp = models.DateTimeField()
-    fees = _price(default=Decimal(0))
-    venue = models.CharField(max_length=64, blank=True)
-    broker_order_id = models.CharField(max_length=128, blank=True)
-    environment = EnvironmentField()
-    performance_metrics = models.JSONField(default=dict, blank=True)
-
-    class Meta:
-        db_table = "executed_orders"
-        ordering = ("-execution_timestamp", "-id")
-        verbose_name = "fill"
-        constraints = (
-            models.UniqueConstraint(name="executed_orders_execution_id_unique", fields=("execution_id",)),
-            models.CheckConstraint(name="executed_orders_quantity_positive", condition=Q(execution_quantity__gt=0)),
-            models.CheckConstraint(name="executed_orders_side_known", condition=_one_of("side", Side)),
-            models.CheckConstraint(name="executed_orders_execution_id_given", condition=~Q(execution_id="")),
-        )
-        indexes = (
-            # Newest fills first, and fills of a period.
-            models.Index(name="executed_orders_timestamp", fields=("execution_timestamp", "id")),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.execution_quantity.normalize():f} {self.symbol} at {self.execution_price.normalize():f}"
