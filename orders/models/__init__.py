@@ -5,10 +5,12 @@ orders/workflow.py is the only writer of orders, legs, events and fills; each ot
 
 from orders.models.control import PolicyVersion, RuleOverride, SavedFilter, TradingStateChange
 from orders.models.event import OrderAccess, OrderEvent
+from orders.models.exposure import EquityHigh, StagedRisk
 from orders.models.fill import ExecutedOrder, Position, PositionSnapshot, UnmatchedFill
 from orders.models.order import OrderLeg, StagedOrder, new_client_order_id
 
 __all__ = [
+    "EquityHigh",
     "ExecutedOrder",
     "OrderAccess",
     "OrderEvent",
@@ -19,6 +21,7 @@ __all__ = [
     "RuleOverride",
     "SavedFilter",
     "StagedOrder",
+    "StagedRisk",
     "TradingStateChange",
     "UnmatchedFill",
     "new_client_order_id",

@@ -1,0 +1,54 @@
+"""Statements that are asked again and again: planned once for each connection on PostgreSQL.
+
+Django sends each statement as one text, which the server plans anew; of a statement that gathers from a dozen tables
+planning takes longer than running. Django's wrappers (counting, logging, the outage's words) stay around these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class _PreparedCursor(psycopg.Cursor[Any]):
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        return super().execute(query, params, prepare=True, **kwargs)
+
+
+def rows(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What the statement answers, as the driver gives it. Parameters are typed by the server: cast where it can't."""
+    with _cursor(connection) as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
+def changed(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> int:
+    """How many rows the statement (its last part) wrote."""
+    with _cursor(connection) as cursor:
+        cursor.execute(sql, parameters)
+        return int(cursor.rowcount)
+
+
+def changed_by_each(connection: BaseDatabaseWrapper, sql: str, parameters: Iterable[Sequence[Any]]) -> list[int]:
+    """`changed` of one statement with many sets of parameters, sent without waiting for each answer."""
+    counts: list[int] = []
+    with _cursor(connection) as wrapped:
+        cursor = wrapped.cursor
+
+        def run(sql: str, many: Any, *args: Any) -> None:
+            cursor.executemany(sql, many, returning=True)
+            while True:
+                counts.append(int(cursor.rowcount))
+                if not cursor.nextset():
+                    break
+
+        wrapped._execute_with_wrappers(sql, list(parameters), many=True, executor=run)
+    return counts
+
+
+def _cursor(connection: BaseDatabaseWrapper) -> Any:
+    connection.ensure_connection()
+    return connection._prepare_cursor(_PreparedCursor(connection.connection))  # type: ignore[attr-defined]
