@@ -12,32 +12,39 @@ from django.db.migrations.state import ProjectState
 Table = Mapping[str, Iterable[str]]
 
 
-def statements_to_guard(vendor: str, table: str, column: str, steps: Table) -> list[str]:
-    """SQL of a trigger that refuses every change of the column that is no step of the table."""
+def statements_to_guard(vendor: str, table: str, column: str, steps: Table, first: Iterable[str]) -> list[str]:
+    """SQL of triggers that refuse a change of the column that is no step of the table, and another beginning."""
     legal = sorted(f"{before}>{after}" for before, afters in steps.items() for after in afters if before != after)
     listed = ", ".join(f"'{step}'" for step in legal)
     step = f"""OLD."{column}" || '>' || NEW."{column}\""""
+    begins = ", ".join(f"'{each}'" for each in sorted(first))
     said = f"{table}.{column} can''t change like that"
     if vendor == "sqlite":
         return [
             f'CREATE TRIGGER "{table}_{column}_steps" BEFORE UPDATE OF "{column}" ON "{table}"'
             f' WHEN OLD."{column}" <> NEW."{column}" AND {step} NOT IN ({listed})'
-            f" BEGIN SELECT RAISE(ABORT, '{said}'); END"
+            f" BEGIN SELECT RAISE(ABORT, '{said}'); END",
+            f'CREATE TRIGGER "{table}_{column}_first" BEFORE INSERT ON "{table}"'
+            f' WHEN NEW."{column}" NOT IN ({begins})'
+            f" BEGIN SELECT RAISE(ABORT, '{table}.{column} can''t begin like that'); END",
         ]
     return [
         f'CREATE FUNCTION "{table}_{column}_refuse_step"() RETURNS trigger LANGUAGE plpgsql AS $$'
-        f""" BEGIN RAISE EXCEPTION '{said}: % to %', OLD."{column}", NEW."{column}\""""
+        f""" BEGIN RAISE EXCEPTION '{said}: % to %', COALESCE(OLD."{column}", 'new'), NEW."{column}\""""
         " USING ERRCODE = 'integrity_constraint_violation'; END $$",
         f'CREATE TRIGGER "{table}_{column}_steps" BEFORE UPDATE OF "{column}" ON "{table}" FOR EACH ROW'
         f' WHEN (OLD."{column}" <> NEW."{column}" AND ({step}) NOT IN ({listed}))'
         f' EXECUTE FUNCTION "{table}_{column}_refuse_step"()',
+        f'CREATE TRIGGER "{table}_{column}_first" BEFORE INSERT ON "{table}" FOR EACH ROW'
+        f' WHEN (NEW."{column}" NOT IN ({begins})) EXECUTE FUNCTION "{table}_{column}_refuse_step"()',
     ]
 
 
 def statements_to_release(vendor: str, table: str, column: str) -> list[str]:
     if vendor == "sqlite":
-        return [f'DROP TRIGGER IF EXISTS "{table}_{column}_steps"']
+        return [f'DROP TRIGGER IF EXISTS "{table}_{column}_{which}"' for which in ("steps", "first")]
     return [
+        f'DROP TRIGGER IF EXISTS "{table}_{column}_first" ON "{table}"',
         f'DROP TRIGGER IF EXISTS "{table}_{column}_steps" ON "{table}"',
         f'DROP FUNCTION IF EXISTS "{table}_{column}_refuse_step"()',
     ]
@@ -52,12 +59,13 @@ class GuardSteps(Operation):
     reversible = True
     reduces_to_sql = True
 
-    def __init__(self, model_name: str, column: str, steps: Table) -> None:
+    def __init__(self, model_name: str, column: str, steps: Table, first: Iterable[str]) -> None:
         self.model_name, self.column = model_name, column
+        self.first = sorted(first)
         self.steps = {before: sorted(afters) for before, afters in steps.items()}
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        return self.__class__.__name__, [self.model_name, self.column, self.steps], {}
+        return self.__class__.__name__, [self.model_name, self.column, self.steps, self.first], {}
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Django's picture of the model does not change."""
@@ -69,7 +77,8 @@ class GuardSteps(Operation):
         model = to_state.apps.get_model(app_label, self.model_name)
         connection = schema_editor.connection
         if self.allow_migrate_model(connection.alias, model):
-            for statement in statements_to_guard(connection.vendor, model._meta.db_table, self.column, self.steps):
+            guards = statements_to_guard(connection.vendor, model._meta.db_table, self.column, self.steps, self.first)
+            for statement in guards:
                 schema_editor.execute(statement, params=None)
 
     def database_backwards(

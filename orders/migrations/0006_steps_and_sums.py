@@ -21,6 +21,7 @@ STEPS = {
     "expired": ["executed", "partially_filled"],
     "broker_rejected": [],
 }
+FIRST = ["draft", "blocked", "pending_review"]
 
 
 class Migration(migrations.Migration):
@@ -70,5 +71,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        GuardSteps("StagedOrder", "status", STEPS),
+        GuardSteps("StagedOrder", "status", STEPS, FIRST),
     ]
