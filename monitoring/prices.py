@@ -24,7 +24,7 @@ class LatestPrice(NamedTuple):
     at: datetime
 
 
-_TRADABLE = f"event_type IN ({', '.join(repr(str(each)) for each in sorted(PRICE_TYPES))}) AND price > 0"
+TRADABLE = f"event_type IN ({', '.join(repr(str(each)) for each in sorted(PRICE_TYPES))}) AND price > 0"
 
 # One short walk down the index of symbol and time for each symbol. Rows of the same time all come: ordered by id too,
 # TimescaleDB would walk the index of times through every other symbol instead.
@@ -32,7 +32,7 @@ LATEST_POSTGRESQL = f"""
 SELECT wanted.symbol, found.price, found.timestamp, found.id FROM unnest(%s::text[]) AS wanted(symbol)
 CROSS JOIN LATERAL (
     SELECT price, timestamp, id FROM market_events
-    WHERE symbol = wanted.symbol AND {_TRADABLE} AND timestamp <= %s
+    WHERE symbol = wanted.symbol AND {TRADABLE} AND timestamp <= %s
     ORDER BY timestamp DESC FETCH FIRST 1 ROW WITH TIES
 ) AS found
 """  # noqa: S608  # words of our own
@@ -43,7 +43,7 @@ LATEST_SQLITE = f"""
 SELECT wanted.value, found.price, found.timestamp || 'Z'
 FROM json_each(%s) AS wanted JOIN market_events AS found ON found.rowid = (
     SELECT rowid FROM market_events
-    WHERE symbol = wanted.value AND {_TRADABLE} AND timestamp <= %s
+    WHERE symbol = wanted.value AND {TRADABLE} AND timestamp <= %s
     ORDER BY timestamp DESC, id DESC LIMIT 1)
 """  # noqa: S608
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Avg, Count, Max, Sum
 
-from orders.choices import OPEN, OrderStatus
+from orders.choices import OPEN, FillKind, OrderStatus
 
 if TYPE_CHECKING:
-    from orders.models import StagedOrder  # noqa: F401  # named in texts below
+    from orders.models import ExecutedOrder, StagedOrder  # noqa: F401  # named in texts below
 
 DEMO_SOURCE = "demo"
 
@@ -53,3 +53,13 @@ class StagedOrderQuerySet(models.QuerySet["StagedOrder"]):
             mean_performance_score=Avg("performance_score"),
             n_performance=Count("performance_score"),
         )
+
+
+class ExecutedOrderQuerySet(models.QuerySet["ExecutedOrder"]):
+    def holding(self) -> ExecutedOrderQuerySet:
+        """Fills that still hold: neither taken back nor put right by a later row; oldest first."""
+        return self.filter(corrected_by__isnull=True).exclude(kind=FillKind.BUST).order_by("execution_timestamp", "id")
+
+    def figures(self) -> models.QuerySet[Any, Any]:
+        """(leg's position or None, quantity, price) of each."""
+        return self.values_list("leg__position", "execution_quantity", "execution_price")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
+from hashlib import sha256
 from math import gcd
 from typing import Any
 
@@ -207,6 +208,17 @@ class Ticket:
             return max(leg.multiplier for leg in self.legs)
         return OPTION_MULTIPLIER if self.option else STOCK_MULTIPLIER
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for tickets of the same symbol, side, quantity, prices and legs, however the numbers are written."""
+        legs = sorted(
+            f"{leg.action} {leg.quantity.normalize():f} {leg.instrument} {leg.symbol} {_plain(leg.strike)} {leg.expiry}"
+            for leg in self.legs
+        )
+        prices = f"{_plain(self.price)} {_plain(self.stop_price)}"
+        text = "\n".join([self.symbol, self.side, f"{self.quantity.normalize():f}", prices, *legs])
+        return sha256(text.encode()).hexdigest()
+
     @property
     def expiries(self) -> list[date | None]:
         """The expiry of each option in the order; None where one is not stated."""
@@ -230,6 +242,10 @@ def combination_quantity(legs: Iterable[TicketLeg]) -> Decimal:
     if any(quantity != int(quantity) for quantity in quantities):
         return Decimal(1)
     return Decimal(max(1, gcd(*(int(quantity) for quantity in quantities))))
+
+
+def _plain(number: Decimal | None) -> str:
+    return "none" if number is None else f"{number.normalize():f}"
 
 
 def _signed(leg: TicketLeg) -> Leg:

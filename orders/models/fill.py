@@ -13,6 +13,7 @@ from emo_site.db.fields import EnvironmentField, TimeOrderedUUIDField
 from orders.choices import FillKind, Side
 from orders.models.fields import money_field, one_of, price_field, quantity_field
 from orders.models.order import OrderLeg, StagedOrder
+from orders.querysets import ExecutedOrderQuerySet
 
 
 class ExecutedOrder(models.Model):
@@ -40,6 +41,8 @@ class ExecutedOrder(models.Model):
     slippage_money = money_field(null=True, blank=True)
     """Against the benchmark in performance_metrics; positive = cost to us. None where there is none."""
     performance_metrics = models.JSONField(default=dict, blank=True)
+
+    objects = ExecutedOrderQuerySet.as_manager()
 
     class Meta:
         db_table = "executed_orders"

@@ -1,0 +1,99 @@
+"""What was known of the market and of the account at one moment: what the rules of an order see, in one question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from emo_site.db import prepared
+from monitoring import prices
+from monitoring.choices import EventType
+from monitoring.prices import LatestPrice
+
+if TYPE_CHECKING:
+    from monitoring.querysets import MarketEventQuerySet
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketFacts:
+    """The last price of each symbol, the last IV rank of each underlying (0 to 1), the account's last equity and its
+    highest since the moment that was asked for; what is not on record is left out or None. Times are aware.
+    """
+
+    prices: dict[str, LatestPrice]
+    iv_ranks: dict[str, LatestPrice]
+    equity: LatestPrice | None
+    highest_equity: LatestPrice | None
+
+
+# Rows of the same time all come, for the reason that prices.py gives; the newest by id is taken here.
+_LATEST = """
+SELECT {kind} AS kind, wanted.symbol, found.price, found.timestamp, found.id
+FROM unnest(%s::text[]) AS wanted(symbol)
+CROSS JOIN LATERAL (
+    SELECT price, timestamp, id FROM market_events
+    WHERE symbol = wanted.symbol AND {which} AND timestamp <= %s::timestamptz
+    ORDER BY timestamp DESC FETCH FIRST 1 ROW WITH TIES
+) AS found
+"""
+_HIGHEST = f"""
+SELECT 3 AS kind, '' AS symbol, price, timestamp, id FROM (
+    SELECT price, timestamp, id FROM market_events
+    WHERE symbol = '' AND event_type = '{EventType.EQUITY}' AND price IS NOT NULL
+      AND timestamp > %s::timestamptz AND timestamp <= %s::timestamptz
+    ORDER BY price DESC, timestamp LIMIT 1
+) AS highest
+"""  # noqa: S608  # words of our own
+_SQL = "\nUNION ALL\n".join(
+    [
+        _LATEST.format(kind=0, which=prices.TRADABLE),
+        _LATEST.format(kind=1, which=f"event_type = '{EventType.IV_RANK}' AND price IS NOT NULL"),
+        _LATEST.format(kind=2, which=f"event_type = '{EventType.EQUITY}' AND price IS NOT NULL"),
+        _HIGHEST,
+    ]
+)
+
+
+def gather(
+    events: MarketEventQuerySet, *, symbols: Sequence[str], underlyings: Sequence[str], at: datetime, since: datetime
+) -> MarketFacts:
+    """As known at `at`; the highest equity of (since, at]. PostgreSQL: one statement."""
+    connection = connections[events.db]
+    if connection.vendor != "postgresql":
+        return _one_by_one(events, symbols=symbols, underlyings=underlyings, at=at, since=since)
+    found: dict[tuple[int, str], tuple[Decimal, datetime, object]] = {}
+    parameters = [list(symbols), at, list(underlyings), at, [""], at, since, at]
+    for kind, symbol, price, moment, identifier in prepared.rows(connection, _SQL, parameters):
+        known = found.get((kind, symbol))
+        if known is None or identifier > known[2]:
+            found[kind, symbol] = (price, moment, identifier)
+    of_kind = [
+        {symbol: LatestPrice(*row[:2]) for (kind, symbol), row in found.items() if kind == each} for each in range(4)
+    ]
+    return MarketFacts(
+        prices=of_kind[0], iv_ranks=of_kind[1], equity=of_kind[2].get(""), highest_equity=of_kind[3].get("")
+    )
+
+
+def _one_by_one(
+    events: MarketEventQuerySet, *, symbols: Sequence[str], underlyings: Sequence[str], at: datetime, since: datetime
+) -> MarketFacts:
+    ranks = {symbol: events.latest_of(EventType.IV_RANK, symbol, at=at) for symbol in underlyings}
+    equity = events.latest_of(EventType.EQUITY, "", at=at)
+    curve = events.filter(symbol="", event_type=EventType.EQUITY, timestamp__gt=since, timestamp__lte=at)
+    highest = curve.exclude(price=None).order_by("-price", "timestamp").first()
+    return MarketFacts(
+        prices=events.latest_prices(symbols, at=at),
+        iv_ranks={
+            symbol: LatestPrice(found.price, found.timestamp)
+            for symbol, found in ranks.items()
+            if found is not None and found.price is not None
+        },
+        equity=LatestPrice(equity.price, equity.timestamp) if equity and equity.price is not None else None,
+        highest_equity=LatestPrice(highest.price, highest.timestamp) if highest and highest.price is not None else None,
+    )

@@ -1,0 +1,132 @@
+"""An order with its people, legs and fills as they are now, in as few statements as the engine allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from emo_site.db import prepared
+from orders.choices import AT_BROKER, FillKind
+from orders.models import OrderLeg, StagedOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One order as it is on record. `fills` are (leg's position or None, quantity, price) of those that still hold:
+    neither taken back nor put right by a later row. `was_at_broker`: whether it ever was.
+    """
+
+    order: StagedOrder
+    legs: tuple[OrderLeg, ...]
+    fills: tuple[tuple[int | None, Decimal, Decimal], ...]
+    was_at_broker: bool
+
+
+def read(order_ids: Sequence[UUID]) -> dict[UUID, Recorded]:
+    """Those that exist, by id; from the primary, since a decision follows. PostgreSQL: one statement."""
+    connection = connections[router.db_for_write(StagedOrder)]
+    if connection.vendor == "postgresql":
+        found = (_recorded(row, connection) for row in prepared.rows(connection, _sql(), [list(order_ids)]))
+        return {each.order.pk: each for each in found}
+    return _read_by_model(order_ids, connection.alias)
+
+
+# ---- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+_LEG = ("id", "position", "action", "instrument", "symbol", "strike", "expiry", "quantity", "multiplier")
+
+
+@cache
+def _sql() -> str:
+    columns = ", ".join(f'o."{field.column}"' for field in StagedOrder._meta.concrete_fields)
+    legs = ", ".join(f"leg.{name}::text" for name in _LEG)
+    at_broker = ", ".join(f"'{status}'" for status in sorted(AT_BROKER))
+    return f"""
+SELECT {columns}, creator.username, reviewer.username,
+  (SELECT json_agg(json_build_array({legs}) ORDER BY leg.position) FROM order_legs AS leg WHERE leg.order_id = o.id),
+  (SELECT json_agg(json_build_array(of_leg.position, fill.execution_quantity::text, fill.execution_price::text)
+                   ORDER BY fill.execution_timestamp, fill.id)
+   FROM executed_orders AS fill LEFT JOIN order_legs AS of_leg ON of_leg.id = fill.leg_id
+   WHERE fill.staged_order_id = o.id AND fill.kind <> '{FillKind.BUST}'
+     AND NOT EXISTS (SELECT 1 FROM executed_orders AS later WHERE later.corrects_id = fill.id)),
+  EXISTS (SELECT 1 FROM order_events AS event WHERE event.order_id = o.id AND event.to_status IN ({at_broker}))
+FROM staged_orders AS o
+JOIN auth_user AS creator ON creator.id = o.created_by_id
+LEFT JOIN auth_user AS reviewer ON reviewer.id = o.reviewed_by_id
+WHERE o.id = ANY(%s::uuid[])
+"""  # noqa: S608  # names of our own
+
+
+def _recorded(row: tuple[Any, ...], connection: BaseDatabaseWrapper) -> Recorded:
+    fields = StagedOrder._meta.concrete_fields
+    values = [
+        field.from_db_value(value, None, connection) if isinstance(field, models.JSONField) else value  # type: ignore[arg-type]  # Django's own
+        for field, value in zip(fields, row, strict=False)
+    ]
+    order = StagedOrder.from_db(connection.alias, [field.attname for field in fields], values)
+    creator, reviewer, legs, fills, was_at_broker = row[len(fields) :]
+    order.created_by = _person(connection.alias, order.created_by_id, creator)
+    if order.reviewed_by_id is not None:
+        order.reviewed_by = _person(connection.alias, order.reviewed_by_id, reviewer)
+    return Recorded(
+        order=order,
+        legs=tuple(_leg(order, *each) for each in _list(legs)),
+        fills=tuple((position, Decimal(quantity), Decimal(price)) for position, quantity, price in _list(fills)),
+        was_at_broker=was_at_broker,
+    )
+
+
+def _list(document: Any) -> list[Any]:
+    # Django has its connections hand JSON over as text.
+    return json.loads(document) if isinstance(document, str) else document or []
+
+
+def _person(alias: str, identifier: int, name: str) -> User:
+    """Everything else of them is fetched by whoever asks for it."""
+    return User.from_db(alias, ["id", "username"], [identifier, name])
+
+
+def _leg(order: StagedOrder, *values: str | None) -> OrderLeg:
+    row: dict[str, Any] = dict(zip(_LEG, values, strict=True))
+    leg = OrderLeg(
+        **{
+            **row,
+            "id": int(row["id"]),
+            "position": int(row["position"]),
+            "strike": None if row["strike"] is None else Decimal(row["strike"]),
+            "expiry": None if row["expiry"] is None else date.fromisoformat(row["expiry"]),
+            "quantity": Decimal(row["quantity"]),
+            "multiplier": int(row["multiplier"]),
+        }
+    )
+    leg.order = order
+    return leg
+
+
+# ---- any engine ------------------------------------------------------------------------------------------------------
+
+
+def _read_by_model(order_ids: Sequence[UUID], alias: str) -> dict[UUID, Recorded]:
+    orders = StagedOrder.objects.using(alias).with_people().in_bulk(list(order_ids))
+    legs: dict[UUID, list[OrderLeg]] = {}
+    for leg in OrderLeg.objects.using(alias).filter(order__in=orders).order_by("position"):
+        legs.setdefault(leg.order_id, []).append(leg)
+    return {
+        pk: Recorded(
+            order=order,
+            legs=tuple(legs.get(pk, ())),
+            fills=tuple(order.executions.using(alias).holding().figures()),
+            was_at_broker=order.events.using(alias).filter(to_status__in=AT_BROKER).exists(),
+        )
+        for pk, order in orders.items()
+    }
