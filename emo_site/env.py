@@ -16,6 +16,8 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 # int() alone would also take "1_0" and other spellings that nobody means, and chokes on thousands of digits.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+# As long as what it makes is hard to guess: 32 characters of base64 are 192 bits.
+_SHORTEST_KEY = 32
 
 
 class Refused(ImproperlyConfigured):
@@ -56,6 +58,14 @@ class Environment:
             raise Refused(f"{name}_FILE", path, "the file is empty")
         self.secret_files.append(path)
         return content
+
+    def sealing_keys(self, name: str) -> list[str]:
+        """Secrets separated by commas or white space, each of 32 characters or more."""
+        keys = self.secret(name).replace(",", " ").split()
+        if any(len(key) < _SHORTEST_KEY for key in keys):
+            allowed = f"{_SHORTEST_KEY} random characters or more are needed, without commas and white space"
+            raise Refused(name, "", allowed, secret=True)
+        return keys
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self.text(name)

@@ -35,6 +35,6 @@ def _secrets() -> Iterator[str]:
     databases = settings.DATABASES.values()
     passwords = [str(each.get("PASSWORD") or "") for each in databases]
     passwords += [str(each.get("OPTIONS", {}).get("password") or "") for each in databases]
-    for secret in (*passwords, settings.SECRET_KEY):
+    for secret in (*passwords, settings.SECRET_KEY, settings.EMO_AUDIT_KEY, *settings.EMO_AUDIT_OLD_KEYS):
         if secret:
             yield from (secret, quote(secret, safe=""), repr(secret)[1:-1])

@@ -32,6 +32,16 @@ if not SECRET_KEY:
         raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: 50 random characters or more")
     SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"  # noqa: S105  # dev only
 
+# Seals the audit trail; trails that were sealed with an older one stay verifiable (docs/audit.md).
+_keys = env.sealing_keys("EMO_AUDIT_KEY")
+if len(_keys) > 1:
+    raise Refused("EMO_AUDIT_KEY", "", "one key is needed, older ones go into EMO_AUDIT_OLD_KEYS", secret=True)
+if not _keys and not _IS_DEV:
+    raise Refused("EMO_AUDIT_KEY", None, f"set it, or EMO_AUDIT_KEY_FILE, in {EMO_ENV}: 32 random characters or more")
+EMO_AUDIT_KEY = _keys[0] if _keys else "development-only-this-key-seals-nothing-of-value"
+# Newest first.
+EMO_AUDIT_OLD_KEYS = env.sealing_keys("EMO_AUDIT_OLD_KEYS")
+
 ALLOWED_HOSTS = env.listed("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if _IS_DEV else ())
 if any("/" in host for host in ALLOWED_HOSTS):
     raise Refused("ALLOWED_HOSTS", ",".join(ALLOWED_HOSTS), "host names are needed, without scheme and path")
@@ -248,6 +258,9 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 EMO_DATA_DIR = BASE_DIR / "data"
 EMO_POLICY_FILE = BASE_DIR / env.text("EMO_POLICY_FILE", "orders/default_policy.yaml")
+
+# Where anchor_audit writes down the heads of all trails: see docs/audit.md.
+EMO_AUDIT_ANCHOR_FILE = BASE_DIR / env.text("EMO_AUDIT_ANCHOR_FILE", "data/audit-anchors.jsonl")
 
 # ---- backups --------------------------------------------------------------------------------------------------------
 

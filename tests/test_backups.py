@@ -343,14 +343,14 @@ def test_backup_from_a_newer_schema_is_refused_by_name(own_desk: Desk) -> None:
 
 
 def test_backup_of_another_environment_is_refused_by_name(desk: Desk) -> None:
-    staging = {"EMO_ENV": "staging", "SECRET_KEY": "k" * 50}
+    staging = {"EMO_ENV": "staging", "SECRET_KEY": "k" * 50, "EMO_AUDIT_KEY": "a" * 32}
     failed(desk.run("restore", str(desk.archives[0]), **staging), 2, "the backup is of dev, this desk is staging")
     allowed = desk.succeeds("restore", str(desk.archives[0]), "--allow-environment", "dev", **staging)
     assert "Nothing was changed" in allowed
 
 
 def test_production_wants_its_name_typed(desk: Desk) -> None:
-    prod = {"EMO_ENV": "prod", "SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": "desk.example.com"}
+    prod = {"EMO_ENV": "prod", "SECRET_KEY": "k" * 50, "EMO_AUDIT_KEY": "a" * 32, "ALLOWED_HOSTS": "desk.example"}
     ran = desk.run("restore", str(desk.archives[0]), "--allow-environment", "dev", "--yes", **prod)
     failed(ran, 2, "this desk is prod: --yes needs --confirm prod with it; nothing was changed")
 

@@ -33,7 +33,8 @@ def test_alive_ready_and_static_files(tmp_path: Path) -> None:
 
 def test_a_load_balancer_may_ask_by_address_and_plain_http(tmp_path: Path) -> None:
     desk = sqlite_desk(tmp_path)
-    environment = {**desk, "EMO_ENV": "staging", "SECRET_KEY": "s" * 60, "ALLOWED_HOSTS": "desk.example.com"}
+    keys = {"SECRET_KEY": "s" * 60, "EMO_AUDIT_KEY": "a" * 32}
+    environment = {**desk, **keys, "EMO_ENV": "staging", "ALLOWED_HOSTS": "desk.example.com"}
     with served(environment) as port:
         assert get(port, "/healthz")[0] == 200
         assert get(port, "/readyz")[0] == 200

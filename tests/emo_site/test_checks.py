@@ -177,8 +177,9 @@ def test_the_shipped_production_settings_pass_and_fail_without_verification() ->
     """`.ci/check-production` reads the example; here also with its verification taken away."""
     lines = (PROJECT / ".env.prod.example").read_text().splitlines()
     shipped = dict(line.split("=", 1) for line in lines if line and line[0].isupper())
-    del shipped["SECRET_KEY_FILE"]
+    del shipped["SECRET_KEY_FILE"], shipped["EMO_AUDIT_KEY_FILE"]
     shipped["SECRET_KEY"] = "".join(chr(33 + number) for number in range(60))
+    shipped["EMO_AUDIT_KEY"] = "a" * 32
     assert manage("check", "--deploy", "--fail-level", "WARNING", environment=shipped).status == 0
     shipped["POSTGRES_URL"] = shipped["POSTGRES_URL"].replace("verify-full", "require")
     ran = manage("check", environment=shipped)

@@ -24,12 +24,15 @@ print(json.dumps({
     "debug": settings.DEBUG,
     "sql_log": settings.EMO_DB_DEBUG,
     "secret_key": settings.SECRET_KEY,
+    "audit_keys": [settings.EMO_AUDIT_KEY, *settings.EMO_AUDIT_OLD_KEYS],
     "secure": getattr(settings, "SECURE_SSL_REDIRECT", False),
 }))
 """
 PASSWORD = "hunter2"
 URL = f"postgresql://emo:{PASSWORD}@db.example:5432/desk"
 KEY = "k" * 50
+AUDIT_KEY = "a" * 32
+KEYS = {"SECRET_KEY": KEY, "EMO_AUDIT_KEY": AUDIT_KEY}
 
 
 def start(script: str = SHOW, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,19 +55,39 @@ def started(**environment: str) -> dict:
 
 REFUSED = {
     "prod without a database": (
-        {"EMO_ENV": "prod", "SECRET_KEY": KEY},
+        {"EMO_ENV": "prod", **KEYS},
         "POSTGRES_URL is not set: set it, or EMO_DB_URL, in prod: there is no silent SQLite outside dev",
     ),
     "staging without a database": (
-        {"EMO_ENV": "staging", "SECRET_KEY": KEY},
+        {"EMO_ENV": "staging", **KEYS},
         "POSTGRES_URL is not set: set it, or EMO_DB_URL, in staging: there is no silent SQLite outside dev",
     ),
     "prod without a secret key": (
         {"EMO_ENV": "prod", "POSTGRES_URL": URL},
         "SECRET_KEY is not set: set it, or SECRET_KEY_FILE, in prod: 50 random characters or more",
     ),
+    "prod without a key of the audit": (
+        {"EMO_ENV": "prod", "SECRET_KEY": KEY, "POSTGRES_URL": URL},
+        "EMO_AUDIT_KEY is not set: set it, or EMO_AUDIT_KEY_FILE, in prod: 32 random characters or more",
+    ),
+    "staging without a key of the audit": (
+        {"EMO_ENV": "staging", "SECRET_KEY": KEY, "POSTGRES_URL": URL},
+        "EMO_AUDIT_KEY is not set: set it, or EMO_AUDIT_KEY_FILE, in staging: 32 random characters or more",
+    ),
+    "a short key of the audit": (
+        {"EMO_AUDIT_KEY": "a" * 31},
+        "EMO_AUDIT_KEY='***' is refused: 32 random characters or more are needed, without commas and white space",
+    ),
+    "two keys of the audit": (
+        {"EMO_AUDIT_KEY": f"{AUDIT_KEY} {AUDIT_KEY}"},
+        "EMO_AUDIT_KEY='***' is refused: one key is needed, older ones go into EMO_AUDIT_OLD_KEYS",
+    ),
+    "a short old key of the audit": (
+        {"EMO_AUDIT_OLD_KEYS": f"{AUDIT_KEY},short"},
+        "EMO_AUDIT_OLD_KEYS='***' is refused: 32 random characters or more are needed, without commas and white space",
+    ),
     "SQLite as the server": (
-        {"EMO_ENV": "staging", "SECRET_KEY": KEY, "POSTGRES_URL": "sqlite:///data/x.sqlite"},
+        {"EMO_ENV": "staging", **KEYS, "POSTGRES_URL": "sqlite:///data/x.sqlite"},
         "POSTGRES_URL='sqlite:///data/x.sqlite' is refused: a PostgreSQL server is needed",
     ),
     "SQLite as a replica": (
@@ -149,7 +172,7 @@ def test_dev_takes_no_server_from_postgres_url() -> None:
 
 @pytest.mark.parametrize("name", ["staging", "prod"])
 def test_server_comes_from_postgres_url(name: str) -> None:
-    shown = started(EMO_ENV=name, SECRET_KEY=KEY, POSTGRES_URL=URL)
+    shown = started(EMO_ENV=name, **KEYS, POSTGRES_URL=URL)
     assert shown["databases"]["default"] == {
         "ENGINE": "emo_site.db.timescale",
         "NAME": "desk",
@@ -163,7 +186,7 @@ def test_server_comes_from_postgres_url(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_emo_db_url_wins_everywhere(name: str) -> None:
-    shown = started(EMO_ENV=name, SECRET_KEY=KEY, POSTGRES_URL=URL, EMO_DB_URL="postgres://u@other/desk2")
+    shown = started(EMO_ENV=name, **KEYS, POSTGRES_URL=URL, EMO_DB_URL="postgres://u@other/desk2")
     assert shown["databases"]["default"]["HOST"] == "other"
 
 
@@ -218,7 +241,7 @@ def test_pool_and_time_outs_come_from_the_environment() -> None:
 )
 def test_a_serving_process_has_a_statement_time_out(environment: dict[str, str], options: str) -> None:
     serving = f"import sys; sys.argv = ['/x/gunicorn', 'emo_site.wsgi']{SHOW}"
-    process = start(script=serving, EMO_ENV="prod", SECRET_KEY=KEY, POSTGRES_URL=URL, **environment)
+    process = start(script=serving, EMO_ENV="prod", **KEYS, POSTGRES_URL=URL, **environment)
     shown = json.loads(process.stdout)["options"]
     assert (shown["options"], shown["application_name"]) == (options, f"emo-prod-gunicorn-{__version__}")
 
@@ -226,8 +249,12 @@ def test_a_serving_process_has_a_statement_time_out(environment: dict[str, str],
 def test_secrets_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "url").write_text(URL + "\n")
     (tmp_path / "key").write_text(KEY + "\n")
-    shown = started(EMO_ENV="prod", SECRET_KEY_FILE=str(tmp_path / "key"), POSTGRES_URL_FILE=str(tmp_path / "url"))
+    (tmp_path / "audit").write_text(AUDIT_KEY + "\n")
+    (tmp_path / "old").write_text(f"{'b' * 40}\n{'c' * 40}\n")
+    names = {"SECRET_KEY": "key", "POSTGRES_URL": "url", "EMO_AUDIT_KEY": "audit", "EMO_AUDIT_OLD_KEYS": "old"}
+    shown = started(EMO_ENV="prod", **{f"{name}_FILE": str(tmp_path / file) for name, file in names.items()})
     assert shown["secret_key"] == KEY
+    assert shown["audit_keys"] == [AUDIT_KEY, "b" * 40, "c" * 40]
     assert shown["databases"]["default"]["HOST"] == "db.example"
 
 

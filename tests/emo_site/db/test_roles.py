@@ -116,7 +116,7 @@ def test_the_desk_works_as_app_migrates_as_migrator_and_reports_as_readonly(migr
     assert events == 19
     with psycopg.connect(migrated.url("app")) as app, pytest.raises(InsufficientPrivilege):
         app.execute("TRUNCATE order_events CASCADE")
-    staging = {"EMO_ENV": "staging", "SECRET_KEY": "x" * 60, "ALLOWED_HOSTS": "desk.example"}
+    staging = {"EMO_ENV": "staging", "SECRET_KEY": "x" * 60, "EMO_AUDIT_KEY": "a" * 32, "ALLOWED_HOSTS": "desk.example"}
     for name, said in (("app", "healthy"), ("readonly", "healthy"), ("migrator", "warning"), ("superuser", "warning")):
         told = manage("healthcheck", "--no-record", environment=migrated.environment(name) | staging).out
         assert re.search(rf"access:default +{'warning' if 'checksums' in told else said} ", told), told
