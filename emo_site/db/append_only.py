@@ -1,4 +1,4 @@
-"""Tables that only grow: the database itself refuses UPDATE and DELETE on them."""
+"""Tables that only grow: the database itself refuses UPDATE, DELETE and TRUNCATE on them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ Keys = Sequence[Sequence[str]]
 
 
 def unique_keys(model: type[models.Model]) -> Keys:
-    """The columns of the primary key and of each unique constraint."""
+    """The columns of the primary key, of each unique field and of each unique constraint."""
+    single = [[str(field.column)] for field in model._meta.concrete_fields if field.unique and not field.primary_key]
     constraints = [item for item in model._meta.constraints if isinstance(item, models.UniqueConstraint)]
     column_of = {field.name: str(field.column) for field in model._meta.concrete_fields}
-    return [[str(model._meta.pk.column)], *([column_of[name] for name in item.fields] for item in constraints)]
+    several = [[column_of[name] for name in item.fields] for item in constraints]
+    return [[str(model._meta.pk.column)], *single, *several]
 
 
 def statements_to_protect(vendor: str, table: str, keys: Keys) -> list[str]:
-    """SQL that makes the engine refuse UPDATE and DELETE of any row of the table, and SQLite's INSERT OR REPLACE."""
+    """SQL that makes the engine refuse UPDATE, DELETE and TRUNCATE of the table, and SQLite's INSERT OR REPLACE.
+
+    SQLite knows no TRUNCATE.
+    """
     if vendor == "sqlite":
         taken = " OR ".join(" AND ".join(f'"{name}" = NEW."{name}"' for name in key) for key in [["rowid"], *keys])
         existing = f'SELECT 1 FROM "{table}" WHERE {taken}'  # noqa: S608  # names of our own models
@@ -42,6 +47,9 @@ def statements_to_protect(vendor: str, table: str, keys: Keys) -> list[str]:
         " USING ERRCODE = 'integrity_constraint_violation'; END $$",
         f'CREATE TRIGGER "{table}_append_only" BEFORE UPDATE OR DELETE ON "{table}"'
         f' FOR EACH ROW EXECUTE FUNCTION "{table}_refuse_change"()',
+        # It looks at no row, and at none of the triggers for rows.
+        f'CREATE TRIGGER "{table}_no_truncate" BEFORE TRUNCATE ON "{table}"'
+        f' FOR EACH STATEMENT EXECUTE FUNCTION "{table}_refuse_change"()',
     ]
 
 
@@ -51,6 +59,7 @@ def statements_to_release(vendor: str, table: str) -> list[str]:
         return [f'DROP TRIGGER IF EXISTS "{table}_no_{verb}"' for verb in ("update", "delete", "replace")]
     return [
         f'DROP TRIGGER IF EXISTS "{table}_append_only" ON "{table}"',
+        f'DROP TRIGGER IF EXISTS "{table}_no_truncate" ON "{table}"',
         f'DROP FUNCTION IF EXISTS "{table}_refuse_change"()',
     ]
 
@@ -103,7 +112,7 @@ class RefuseChanges(Operation):
             schema_editor.execute(statement, params=None)
 
     def describe(self) -> str:
-        return f"Refuse UPDATE and DELETE on {self.model_name}"
+        return f"Refuse UPDATE, DELETE and TRUNCATE on {self.model_name}"
 
     @property
     def migration_name_fragment(self) -> str:
@@ -124,7 +133,7 @@ class KeepRefusingChanges(RefuseChanges):
         super()._execute(app_label, schema_editor, state, forwards=True)
 
     def describe(self) -> str:
-        return f"Go on refusing UPDATE and DELETE on {self.model_name}"
+        return f"Go on refusing UPDATE, DELETE and TRUNCATE on {self.model_name}"
 
     @property
     def migration_name_fragment(self) -> str:

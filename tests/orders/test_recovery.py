@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from emo_site.db import append_only
 from monitoring.models import IngestCheckpoint, MarketEvent
 from orders import recovery, workflow
 from orders.choices import EventKind, OrderStatus
@@ -23,6 +22,7 @@ from orders.management.commands import recover as command
 from orders.models import ExecutedOrder, OrderEvent, StagedOrder
 from orders.workflow import Refused
 from tests.factories import NOW, equity, iron_condor, person, staged
+from tests.tampering import released
 
 LATER = NOW + timedelta(minutes=30)
 S = OrderStatus
@@ -249,13 +249,15 @@ def test_fills_that_are_missing_are_not_made_up(trader: User, reviewer: User) ->
     filled(order, trader, "1", "x1")
     filled(order, trader, "1", "x2")
     before = trail(order)
-    ExecutedOrder.objects.filter(execution_id="x2").delete()
+    with released(ExecutedOrder):
+        ExecutedOrder.objects.filter(execution_id="x2").delete()
     words = "the order is executed with 2 filled, its fills on record add up to 1"
     assert found() == [("fills disagree", words)]
     status, [item] = recover("--yes")
     assert (status, item["can_be_done"], item["left"]) == (1, False, True)
     assert "compare the broker's report" in item["would"]
-    ExecutedOrder.objects.all().delete()
+    with released(ExecutedOrder):
+        ExecutedOrder.objects.all().delete()
     assert found() == [("fills disagree", "the order is executed with 2 filled, its fills on record add up to 0")]
     order.refresh_from_db()
     assert (order.status, order.filled_quantity, trail(order)) == (S.EXECUTED, 2, before)
@@ -285,7 +287,8 @@ def test_cancelled_order_is_not_opened_again_by_adding_up(
     order = submitted(trader, reviewer)
     filled(order, trader, "1")
     workflow.cancel(order.pk, actor=trader, now=NOW)
-    ExecutedOrder.objects.update(execution_quantity=Decimal(quantity))
+    with released(ExecutedOrder):
+        ExecutedOrder.objects.update(execution_quantity=Decimal(quantity))
     damaged(order, **damage)
     assert recover("--yes")[0] == 0
     order.refresh_from_db()
@@ -307,7 +310,8 @@ def test_order_that_another_system_executed_needs_no_fill_here(trader: User, rev
 def test_fills_of_an_order_that_never_went_to_a_broker_are_a_persons(trader: User, reviewer: User) -> None:
     order, other = submitted(trader, reviewer), staged(trader, price=Decimal("399"))
     filled(order, trader, "2")
-    ExecutedOrder.objects.update(staged_order=other)
+    with released(ExecutedOrder):
+        ExecutedOrder.objects.update(staged_order=other)
     kinds = dict(found("--yes"))
     assert kinds["fills disagree"]
     other.refresh_from_db()
@@ -329,7 +333,8 @@ def test_fill_without_an_order_is_kept_and_told(trader: User, reviewer: User) ->
         assert item["found"] == f"there is no order {stray.staged_order_id}"
         assert ExecutedOrder.objects.filter(execution_id="stray").exists()
     finally:
-        ExecutedOrder.objects.filter(execution_id="stray").delete()
+        with released(ExecutedOrder):
+            ExecutedOrder.objects.filter(execution_id="stray").delete()
     assert recover() == (0, [])
 
 
@@ -393,11 +398,9 @@ def test_count_that_is_behind_a_trail_with_a_gap_is_a_persons(trader: User, revi
 
 
 def _forget(events: Any) -> None:
-    keys = append_only.unique_keys(OrderEvent)
-    append_only.run(connection, append_only.statements_to_release(connection.vendor, "order_events"))
-    # The server's own statement: Django would ask for the rows first.
-    events._raw_delete(events.db)
-    append_only.run(connection, append_only.statements_to_protect(connection.vendor, "order_events", keys))
+    with released(OrderEvent):
+        # The server's own statement: Django would ask for the rows first.
+        events._raw_delete(events.db)
 
 
 def test_status_that_no_event_tells_of_is_a_persons(trader: User, reviewer: User) -> None:

@@ -1,15 +1,28 @@
-"""The audit trail only grows, whoever asks and in whatever words."""
+"""The audit trail, and all else that is a record, only grows: whoever asks and in whatever words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
 
 from emo_site.db import append_only
-from orders.models import OrderEvent
-from tests.factories import equity, person, staged
+from emo_site.db.roles import audit_tables
+from orders.models import (
+    ExecutedOrder,
+    OrderAccess,
+    OrderEvent,
+    PositionSnapshot,
+    RuleOverride,
+    StagedOrder,
+    TradingStateChange,
+)
+from tests.factories import NOW, equity, person, staged
+from tests.tampering import protected_models, released
 
 
 @pytest.fixture
@@ -51,6 +64,88 @@ def test_history_is_neither_changed_nor_removed(
     refused(attempt, event, verb)
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("statement", ["TRUNCATE order_events", "TRUNCATE staged_orders CASCADE"])
+def test_history_is_not_truncated(event: OrderEvent, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with (
+        pytest.raises(IntegrityError, match=r"^\w+ is append-only: truncate is refused"),
+        transaction.atomic(),
+    ):
+        execute(statement)(event)
+    assert OrderEvent.objects.count() == 1
+
+
+RECORDS = {
+    "order_accesses": lambda order: OrderAccess(
+        order=order, at=NOW, kind="viewed", actor=order.created_by, actor_name="trader", what="order page"
+    ),
+    "rule_overrides": lambda order: RuleOverride(
+        order=order,
+        code="EXPIRY",
+        reason="agreed",
+        staged_by=order.created_by,
+        given_by=person("officer"),
+        given_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+    ),
+    "trading_state_changes": lambda order: TradingStateChange(
+        number=1, at=NOW, state="halted", before="active", changed_by=order.created_by, reason="a fault"
+    ),
+    "position_snapshots": lambda order: PositionSnapshot(
+        strategy="momentum",
+        instrument="SPY",
+        underlying="SPY",
+        quantity=Decimal(1),
+        taken_at=NOW,
+        source="statement.csv",
+        imported_at=NOW,
+        imported_by=order.created_by,
+    ),
+    "executed_orders": lambda order: ExecutedOrder(
+        staged_order=order,
+        execution_id="x1",
+        symbol="SPY",
+        side="buy",
+        execution_price=Decimal(400),
+        execution_quantity=Decimal(1),
+        execution_timestamp=NOW,
+    ),
+}
+
+
+@pytest.mark.parametrize("make", RECORDS.values(), ids=RECORDS.keys())
+def test_other_records_only_grow_too(event: OrderEvent, make: Callable[[StagedOrder], Model]) -> None:
+    record = make(event.order)
+    record.save(force_insert=True)
+    table, column = record._meta.db_table, record._meta.pk.column
+    attempts = {
+        "update": f"UPDATE {table} SET {column} = {column}",
+        "delete": f"DELETE FROM {table}",
+    }
+    if connection.vendor == "postgresql":
+        execute("SET CONSTRAINTS ALL IMMEDIATE")(event)
+        attempts["truncate"] = f"TRUNCATE {table} CASCADE"
+    for verb, sql in attempts.items():
+        with (
+            pytest.raises(IntegrityError, match=f"^{table} is append-only: {verb} is refused"),
+            transaction.atomic(),
+        ):
+            execute(sql)(event)
+    assert type(record)._base_manager.count() == 1
+
+
+def test_records_are_all_of_these(db: None) -> None:
+    assert audit_tables() == sorted({"order_events", *RECORDS})
+    assert {model._meta.db_table for model in protected_models(connection)} == set(audit_tables())
+
+
+def test_unique_fields_are_keys_that_nothing_replaces() -> None:
+    keys = append_only.unique_keys(ExecutedOrder)
+    assert keys == [["id"], ["corrects_id"], ["execution_id"]]
+
+
 @pytest.mark.sqlite
 def test_history_is_not_replaced_under_its_own_id(event: OrderEvent) -> None:
     columns = ", ".join(field.column for field in OrderEvent._meta.concrete_fields)
@@ -82,13 +177,10 @@ def test_other_tables_are_not_protected(event: OrderEvent) -> None:
 
 
 def test_protection_can_be_released_and_put_back(event: OrderEvent) -> None:
-    append_only.run(connection, append_only.statements_to_release(connection.vendor, "order_events"))
-    execute("UPDATE order_events SET reason = 'better'")(event)
-    append_only.run(connection, append_only.statements_to_release(connection.vendor, "order_events"))
-    append_only.run(
-        connection,
-        append_only.statements_to_protect(connection.vendor, "order_events", append_only.unique_keys(OrderEvent)),
-    )
+    with released(OrderEvent):
+        execute("UPDATE order_events SET reason = 'better'")(event)
+        # Twice is no more than once.
+        append_only.run(connection, append_only.statements_to_release(connection.vendor, "order_events"))
     refused(ATTEMPTS["UPDATE"][0], event, "update")
 
 
@@ -96,5 +188,5 @@ def test_operation_is_written_into_a_migration_as_it_was() -> None:
     operation = append_only.RefuseChanges("OrderEvent")
     name, args, kwargs = operation.deconstruct()
     assert (name, args, kwargs) == ("RefuseChanges", ["OrderEvent"], {})
-    assert operation.describe() == "Refuse UPDATE and DELETE on OrderEvent"
+    assert operation.describe() == "Refuse UPDATE, DELETE and TRUNCATE on OrderEvent"
     assert operation.migration_name_fragment == "orderevent_append_only"

@@ -1,0 +1,19 @@
+"""Who looked, overrides, the trading state, statements of positions and fills only grow too; none is truncated."""
+
+from django.db import migrations
+
+from emo_site.db.append_only import KeepRefusingChanges, RefuseChanges
+
+
+class Migration(migrations.Migration):
+    dependencies = [("orders", "0005_underlyings")]
+
+    operations = [
+        # Adds the refusal of TRUNCATE where the table was protected before there was one.
+        KeepRefusingChanges("OrderEvent"),
+        RefuseChanges("OrderAccess"),
+        RefuseChanges("RuleOverride"),
+        RefuseChanges("TradingStateChange"),
+        RefuseChanges("PositionSnapshot"),
+        RefuseChanges("ExecutedOrder"),
+    ]

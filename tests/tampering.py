@@ -1,0 +1,33 @@
+"""What a superuser can do to append-only tables: take their protection away, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.apps import apps
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from emo_site.db import append_only
+from emo_site.db.roles import audit_tables
+
+
+@contextmanager
+def released(*models: type[Model], on: BaseDatabaseWrapper = connection) -> Iterator[None]:
+    """The tables take any change inside the block."""
+    for model in models:
+        append_only.run(on, append_only.statements_to_release(on.vendor, model._meta.db_table))
+    try:
+        yield
+    finally:
+        for model in models:
+            keys = append_only.unique_keys(model)
+            append_only.run(on, append_only.statements_to_protect(on.vendor, model._meta.db_table, keys))
+
+
+def protected_models(on: BaseDatabaseWrapper) -> list[type[Model]]:
+    """Those whose tables a migration made append-only, and that this database has."""
+    names = set(audit_tables()) & set(on.introspection.table_names())
+    return [model for model in apps.get_models() if model._meta.db_table in names]
