@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
 
-from monitoring import bars, prices
+from monitoring import bars, market_facts, prices
 from monitoring.bars import Bar
 from monitoring.choices import PRICE_TYPES, EventType
+from monitoring.market_facts import MarketFacts
 from monitoring.prices import LatestPrice
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         _require_zone("at", at)
         self._require_all("latest_prices")
         return prices.latest(connections[self.db], symbols, at)
+
+    def facts(
+        self, *, symbols: Sequence[str], underlyings: Sequence[str], at: datetime, since: datetime
+    ) -> MarketFacts:
+        """What the rules of some orders see of the market and the account at `at`; see market_facts.py."""
+        _require_zone("at", at)
+        self._require_all("facts")
+        return market_facts.gather(self, symbols=symbols, underlyings=underlyings, at=at, since=since)
 
     def ohlcv(self, symbol: str, start: datetime, end: datetime, bucket: timedelta) -> list[Bar]:
         """Open, high, low, close, volume and number of trades of each bucket of [start, end), oldest first.

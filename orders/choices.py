@@ -41,6 +41,9 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = MappingProxyType(
     }
 )
 
+# What a new order may be: the rules have run, or are still to run, and nobody has decided.
+FIRST = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW})
+
 OPEN = frozenset({_S.DRAFT, _S.BLOCKED, _S.PENDING_REVIEW, _S.APPROVED, _S.SUBMITTED, _S.PARTIALLY_FILLED})
 TERMINAL = frozenset(OrderStatus) - OPEN
 

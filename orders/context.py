@@ -1,8 +1,11 @@
-"""Gathers what the rules need to see: the policy in force, the last quote, the account's equity, the IV rank."""
+"""Gathers what the rules need to see: policy, prices, the account's equity, positions, and what else is open."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,11 +14,57 @@ from django.db import OperationalError
 
 from emo_site.db.aliases import PRIMARY_ALIAS, database_of
 from emo_site.db.outage import reason_of
-from monitoring.choices import EventType
+from monitoring.market_facts import MarketFacts
 from monitoring.models import MarketEvent
-from orders.assessment import Context, Quote
+from monitoring.prices import LatestPrice
+from orders import surroundings
+from orders.assessment import BookEntry, Commitment, Context, Holding, OpenOrder, Override, Quote
+from orders.choices import LegAction, Side
+from orders.instruments import RIGHTS, terms_of_symbol
+from orders.models import StagedOrder
+from orders.options import Leg, max_loss
 from orders.policy import InvalidPolicy, Policy, parse_policy
+from orders.standing import LIVE, Standing, standing, trading_day
+from orders.surroundings import Held, Subject, Surroundings, Waiting
 from orders.ticket import Ticket
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# Of the other open orders on one underlying so many are told one by one; what the older ones take is told in one sum.
+TOLD_APART = 20
+
+
+class ContextUnavailable(Exception):
+    """The database of market events does not answer: nothing can be judged, so nothing is decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One order to gather for: its ticket, and its row where it is on record."""
+
+    ticket: Ticket
+    created_by: str
+    reviewer: str = ""
+    order: StagedOrder | None = None
+    staged_at: datetime | None = None
+    """When the source wrote it, where that was before now; of an order on record its own time counts."""
+
+    def subject(self, now: datetime) -> Subject:
+        return Subject(
+            order_id=self.order.pk if self.order else None,
+            underlying=self.ticket.underlying,
+            strategy=self.ticket.strategy,
+            fingerprint=self.ticket.fingerprint,
+            staged_at=self.order.created_at if self.order else self.staged_at or now,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """The contexts in the order of the questions, and the number of the trading state that they saw."""
+
+    contexts: tuple[Context, ...]
+    state_number: int
+    high_looked_until: datetime | None
 
 
 def policy_in_force() -> Policy:
@@ -28,16 +77,38 @@ def policy_in_force() -> Policy:
     return _read(path, changed)
 
 
-class ContextUnavailable(Exception):
-    """The database of market events does not answer: nothing can be judged, so nothing is decided."""
+def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> Gathered:
+    """Two questions to the databases, however many orders: the desk, then the market. Raises ContextUnavailable."""
+    subjects = [each.subject(now) for each in questions]
+    around = surroundings.look(
+        subjects,
+        environment=str(settings.EMO_ENV),
+        now=now,
+        duplicate_window=policy.duplicate_window_seconds,
+        rate_window=policy.order_rate_window_seconds,
+        rate_limit=policy.max_orders_per_window,
+    )
+    market = _market(questions, around, now)
+    book = _book(around.held, trading_day(now))
+    return Gathered(
+        contexts=tuple(
+            _context(place, question, _Scene(around=around, market=market, book=book, now=now))
+            for place, question in enumerate(questions)
+        ),
+        state_number=around.state_number,
+        high_looked_until=around.high[2] if around.high else None,
+    )
 
 
-def gather(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = "") -> Context:
-    """Three look-ups of the newest market events at or before `now`. Raises ContextUnavailable."""
+def _market(questions: Sequence[Question], around: Surroundings, now: datetime) -> MarketFacts:
+    underlyings = sorted({each.ticket.underlying for each in questions})
     try:
-        price = MarketEvent.objects.latest_price(ticket.symbol, at=now)
-        equity = MarketEvent.objects.latest_of(EventType.EQUITY, "", at=now)
-        rank = MarketEvent.objects.latest_of(EventType.IV_RANK, ticket.underlying, at=now)
+        return MarketEvent.objects.facts(
+            symbols=sorted({*underlyings, *(each.ticket.symbol for each in questions)}),
+            underlyings=underlyings,
+            at=now,
+            since=around.high[2] if around.high else BEGINNING,
+        )
     except OperationalError as error:
         if database_of(MarketEvent._meta.app_label) == PRIMARY_ALIAS:
             # The orders are where the market data are: it is no refusal of this order, nothing at all works.
@@ -45,15 +116,215 @@ def gather(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = ""
         raise ContextUnavailable(
             f"Market data can't be read, so the rules can't judge; nothing was changed. ({reason_of(error)})"
         ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scene:
+    around: Surroundings
+    market: MarketFacts
+    book: tuple[BookEntry, ...]
+    now: datetime
+
+
+def _context(place: int, question: Question, scene: _Scene) -> Context:
+    around, market, now = scene.around, scene.market, scene.now
+    ticket, order = question.ticket, question.order
+    high = _highest(around, market)
+    rank = market.iv_ranks.get(ticket.underlying)
+    own = order.pk if order else None
     return Context(
         now=now,
-        quote=Quote(symbol=ticket.symbol, price=price.price, at=price.timestamp) if price and price.price else None,
-        equity=equity.price if equity else None,
-        equity_at=equity.timestamp if equity else None,
+        quote=_quote(ticket.symbol, market),
+        underlying_quote=_quote(ticket.underlying, market),
+        equity=market.equity.price if market.equity else None,
+        equity_at=market.equity.at if market.equity else None,
+        equity_high=high.price if high else None,
+        equity_high_at=high.at if high else None,
         iv_rank=rank.price if rank else None,
-        iv_rank_at=rank.timestamp if rank else None,
-        created_by=created_by,
-        reviewer=reviewer,
+        iv_rank_at=rank.at if rank else None,
+        created_by=question.created_by,
+        reviewer=question.reviewer,
+        trading_state=around.state,
+        holdings=_holdings(around.held, ticket.underlying, trading_day(now)),
+        open_orders=_open_orders(around.waiting.get(ticket.underlying, ()), order),
+        book=scene.book,
+        commitments=_commitments(around.committed, order),
+        staged_today=_staged_today(around.staged_today, order, now),
+        duplicates=tuple(name for pk, name in around.duplicates.get(place, ()) if pk != own),
+        orders_in_window=max(0, around.in_window.get(place, 0) - (own is not None)),
+        overrides=tuple(
+            Override(code=code, given_by=giver, reason=reason, expires_at=expires)
+            for code, giver, reason, expires in (around.overrides.get(own, ()) if own else ())
+        ),
+    )
+
+
+def _quote(symbol: str, market: MarketFacts) -> Quote | None:
+    found = market.prices.get(symbol)
+    return Quote(symbol=symbol, price=found.price, at=found.at) if found else None
+
+
+def _highest(around: Surroundings, market: MarketFacts) -> LatestPrice | None:
+    known = [LatestPrice(*around.high[:2])] if around.high else []
+    if market.highest_equity:
+        known.append(market.highest_equity)
+    return max(known, key=lambda each: each.price, default=None)
+
+
+# ---- what is held ----------------------------------------------------------------------------------------------------
+
+
+def _held_still(held: Held, today: date) -> bool:
+    """An option that has expired is no position any more, whatever the table still says."""
+    return held.expiry is None or held.expiry >= today
+
+
+def _holdings(held: Sequence[Held], underlying: str, today: date) -> tuple[Holding, ...]:
+    return tuple(
+        Holding(
+            right=each.right,
+            strike=each.strike,
+            expiry=each.expiry,
+            quantity=each.quantity,
+            multiplier=each.multiplier,
+            price=(each.cost / (each.quantity * each.multiplier)).quantize(surroundings.MICRO),
+            strategy=each.strategy,
+        )
+        for each in held
+        if each.underlying == underlying and _held_still(each, today)
+    )
+
+
+def _book(held: Sequence[Held], today: date) -> tuple[BookEntry, ...]:
+    groups: dict[tuple[str, str], list[Held]] = {}
+    for each in held:
+        if _held_still(each, today):
+            groups.setdefault((each.strategy, each.underlying), []).append(each)
+    return tuple(
+        BookEntry(strategy=strategy, underlying=underlying, max_loss=_worst(tuple(group)))
+        for (strategy, underlying), group in sorted(groups.items())
+    )
+
+
+@lru_cache(maxsize=4096)
+def _worst(group: tuple[Held, ...]) -> Decimal | None:
+    """The worst loss of positions of one underlying at expiry, net of what they cost. Positions change rarely."""
+    legs = [
+        Leg(
+            each.right,
+            each.strike,
+            each.quantity,
+            each.cost / (each.quantity * each.multiplier),
+            Decimal(each.multiplier),
+            expiry=each.expiry,
+        )
+        for each in group
+    ]
+    found = max_loss(legs)
+    return None if found is None else found.quantize(Decimal("1e-6"))
+
+
+# ---- what is open ----------------------------------------------------------------------------------------------------
+
+
+def _open_orders(waiting: Sequence[Waiting], order: StagedOrder | None) -> tuple[OpenOrder, ...]:
+    others = [each for each in waiting if order is None or each.order_id != order.pk]
+    told = [_open_order(each) for each in others[:TOLD_APART]]
+    rest = others[TOLD_APART:]
+    return (*told, _in_one(rest)) if rest else tuple(told)
+
+
+def _open_order(waiting: Waiting) -> OpenOrder:
+    return OpenOrder(
+        client_order_id=waiting.client_order_id,
+        status=waiting.status,
+        strategy=waiting.strategy,
+        max_loss=waiting.max_loss,
+        unbounded=waiting.unbounded,
+        notional=waiting.notional,
+        legs=tuple(_legs(waiting)),
+    )
+
+
+def _in_one(rest: Sequence[Waiting]) -> OpenOrder:
+    """Many orders in one line, their legs added up: long and short apart, since one of them may be filled alone."""
+    sums: dict[tuple[str, Decimal | None, date | None, int, bool], Decimal] = {}
+    for leg in (leg for each in rest for leg in _legs(each)):
+        key = (leg.right, leg.strike, leg.expiry, leg.multiplier, leg.quantity < 0)
+        sums[key] = sums.get(key, Decimal(0)) + leg.quantity
+    return OpenOrder(
+        client_order_id=f"{len(rest)} older orders",
+        status="live",
+        strategy="",
+        max_loss=sum((each.max_loss or Decimal(0) for each in rest), Decimal(0)),
+        unbounded=any(each.unbounded for each in rest),
+        notional=sum((each.notional or Decimal(0) for each in rest), Decimal(0)),
+        legs=tuple(
+            Holding(right=right, strike=strike, expiry=expiry, quantity=quantity, multiplier=multiplier)
+            for (right, strike, expiry, multiplier, _), quantity in sorted(sums.items(), key=repr)
+        ),
+    )
+
+
+def _legs(waiting: Waiting) -> list[Holding]:
+    """What is still to be filled of it."""
+    left = max(Decimal(0), waiting.quantity - waiting.filled)
+    if not waiting.legs:
+        own = terms_of_symbol(waiting.symbol)
+        signed = -left if waiting.side == Side.SELL else left
+        return [
+            Holding(
+                right=own.right,
+                strike=own.strike,
+                expiry=own.expiry,
+                quantity=signed,
+                multiplier=own.multiplier,
+                price=waiting.price,
+                strategy=waiting.strategy,
+            )
+        ]
+    return [
+        Holding(
+            right=RIGHTS[instrument],  # type: ignore[index]  # the word of the enumeration
+            strike=strike,
+            expiry=expiry,
+            quantity=(-quantity if action == LegAction.SELL else quantity) * left / waiting.quantity,
+            multiplier=multiplier,
+            strategy=waiting.strategy,
+        )
+        for action, instrument, _, strike, expiry, quantity, multiplier in waiting.legs
+    ]
+
+
+def _own(order: StagedOrder | None) -> Standing:
+    if order is None:
+        return Standing()
+    return standing(order.status, max_loss=order.max_loss, unbounded=order.unbounded_loss, filled=order.filled_quantity)
+
+
+def _commitments(committed: dict[tuple[str, str], Standing], order: StagedOrder | None) -> tuple[Commitment, ...]:
+    own_key = (order.strategy, order.underlying) if order and order.status in LIVE else None
+    found = []
+    for key, sums in sorted(committed.items()):
+        others = sums - _own(order) if key == own_key else sums
+        if others.orders > 0:
+            found.append(_commitment(*key, others))
+    return tuple(found)
+
+
+def _staged_today(sums: Standing, order: StagedOrder | None, now: datetime) -> Commitment:
+    ours = order is not None and trading_day(order.created_at) == trading_day(now)
+    return _commitment("", "", sums - _own(order) if ours else sums)
+
+
+def _commitment(strategy: str, underlying: str, sums: Standing) -> Commitment:
+    return Commitment(
+        strategy=strategy,
+        underlying=underlying,
+        orders=sums.orders,
+        max_loss=max(Decimal(0), sums.max_loss),
+        unbounded=sums.unbounded,
+        unknown=sums.unknown,
     )
 
 

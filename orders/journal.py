@@ -9,6 +9,7 @@ and no writable WITH, takes several in one transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -87,7 +88,9 @@ def insert(order: StagedOrder, legs: Sequence[OrderLeg], event: OrderEvent) -> N
             statement.part("legs", _insertion_of_many(statement, legs))
         if risk:
             statement.part("risk", _addition_to_risk(statement, order, risk))
-        prepared.changed(connection, statement.ending_in(_insertion(statement, event, "written")), statement.parameters)
+        text = statement.ending_in(_insertion(statement, event, "written"))
+        with _undoable(connection):
+            prepared.changed(connection, text, statement.parameters)
         return
     with transaction.atomic(using=connection.alias):
         order.save(force_insert=True, using=connection.alias)
@@ -101,12 +104,28 @@ def write(change: Change) -> bool:
     connection = _connection()
     if connection.vendor == "postgresql":
         statement = _statement_of(connection, change)
-        written = prepared.changed(connection, *statement) == 1
+        with _undoable(connection):
+            written = prepared.changed(connection, *statement) == 1
     else:
         written = _write_in_steps(change, connection)
     if written:
         _take_over(change)
     return written
+
+
+def pass_through(order: StagedOrder, to: str, columns: dict[str, Any]) -> None:
+    """A step without an event of its own, on the way to one that has (orders/history.py). Call it inside a transaction.
+
+    Raises RuntimeError where somebody else changed the order meanwhile.
+    """
+    alias = _connection().alias
+    before = _standing(order.status, order.max_loss, order.unbounded_loss, order.filled_quantity)
+    same = StagedOrder.objects.using(alias).filter(pk=order.pk, status=order.status, event_count=order.event_count)
+    if same.update(status=to, **columns) != 1:
+        raise RuntimeError(f"order {order.pk} was changed while it was imported")
+    _add_risk(order, _standing(to, order.max_loss, order.unbounded_loss, order.filled_quantity) - before, alias)
+    for name, value in {"status": to, **columns}.items():
+        setattr(order, name, value)
 
 
 def write_each(changes: Sequence[Change]) -> list[bool]:
@@ -127,6 +146,11 @@ def write_each(changes: Sequence[Change]) -> list[bool]:
         if found[place]:
             _take_over(change)
     return [found[place] for place in range(len(changes))]
+
+
+def _undoable(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+    """One statement is whole by itself; inside a transaction, its failure must not be the failure of all."""
+    return transaction.atomic(using=connection.alias) if connection.in_atomic_block else nullcontext()
 
 
 def _take_over(change: Change) -> None:

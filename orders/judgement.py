@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -12,10 +13,14 @@ from django.conf import settings
 from orders import compliance, risk
 from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
 from orders.choices import Instrument, LegAction, OrderType, Side, TimeInForce
-from orders.context import gather, policy_in_force
-from orders.models import StagedOrder
+from orders.context import Question, gather, policy_in_force
+from orders.models import OrderLeg, StagedOrder
 from orders.policy import Policy
 from orders.ticket import Objection, Ticket, TicketLeg
+
+_MONEY = Decimal("1e-6")
+# Sums of losses up to here fit their columns; a larger one counts as not known.
+_LARGEST = Decimal(10) ** 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +30,56 @@ class Judgement:
     risk: Assessment
     compliance: Assessment
     context: Context
-    policy_version: str
+    policy: Policy
+    ticket: Ticket
+    state_number: int
+    """Of the trading state that was seen: a decision holds only while no other was declared since."""
+    high_looked_until: datetime | None = None
     policy_number: int | None = None
     """The version's number in the database; None for a policy that is only a file."""
 
     @property
     def blocks(self) -> tuple[Contribution, ...]:
         return (*self.risk.blocks, *self.compliance.blocks)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the order's row keeps of its last judgement."""
+        loss, unbounded = self._worst_loss()
+        return {
+            "risk_score": self.risk.score,
+            "compliance_score": self.compliance.score,
+            "violations": self.violations,
+            "notional": self._notional(),
+            "max_loss": loss,
+            "unbounded_loss": unbounded,
+        }
+
+    def _notional(self) -> Decimal | None:
+        try:
+            return risk.notional(self.ticket, self.context, self.policy).quantize(_MONEY)
+        except risk.NotKnown:
+            return None
+
+    def _worst_loss(self) -> tuple[Decimal | None, bool]:
+        try:
+            loss = risk.worst_loss(self.ticket, self.context, self.policy)
+        except risk.NotKnown:
+            return None, False
+        if loss is None:
+            return None, True
+        return (loss.quantize(_MONEY) if loss < _LARGEST else None), False
+
+    @property
+    def price(self) -> Decimal | None:
+        """What one unit could be traded at: the last quote, if it is as recent as the policy wants it. None for a
+        combination, which has no market price of its own.
+        """
+        quote = self.context.quote
+        if quote is None or self.ticket.legs:
+            return None
+        limit = self.policy.max_quote_age_seconds
+        return None if limit is not None and (self.context.now - quote.at).total_seconds() > limit else quote.price
 
     @property
     def violations(self) -> str:
@@ -45,7 +93,7 @@ class Judgement:
         one. `manage.py review_as_of` makes it again, byte for byte.
         """
         return {
-            "policy_version": self.policy_version,
+            "policy_version": self.policy.version,
             "policy_number": self.policy_number,
             "code_version": settings.EMO_VERSION,
             "risk": assessment_as_json(self.risk),
@@ -54,25 +102,31 @@ class Judgement:
         }
 
 
-def judge(ticket: Ticket, *, created_by: str, now: datetime, reviewer: str = "") -> Judgement:
+def judge(question: Question, *, now: datetime) -> Judgement:
     """Runs every rule on the order as things stand at `now`. Writes nothing."""
+    return judge_each([question], now=now)[0]
+
+
+def judge_each(questions: Sequence[Question], *, now: datetime) -> list[Judgement]:
+    """`judge` of many, gathered for at once."""
     policy = policy_in_force()
-    context = gather(ticket, created_by=created_by, now=now, reviewer=reviewer)
-    return judge_in(ticket, context, policy)
+    gathered = gather(questions, policy, now=now)
+    return [
+        Judgement(
+            risk=risk.assess(question.ticket, context, policy),
+            compliance=compliance.assess(question.ticket, context, policy),
+            context=context,
+            policy=policy,
+            ticket=question.ticket,
+            state_number=gathered.state_number,
+            high_looked_until=gathered.high_looked_until,
+        )
+        for question, context in zip(questions, gathered.contexts, strict=True)
+    ]
 
 
-def judge_in(ticket: Ticket, context: Context, policy: Policy) -> Judgement:
-    """Runs every rule on the order in a context that was gathered before."""
-    return Judgement(
-        risk=risk.assess(ticket, context, policy),
-        compliance=compliance.assess(ticket, context, policy),
-        context=context,
-        policy_version=policy.version,
-    )
-
-
-def ticket_of(order: StagedOrder) -> Ticket:
-    """The order's row as the ticket the rules judge."""
+def ticket_of(order: StagedOrder, legs: Sequence[OrderLeg] | None = None) -> Ticket:
+    """The order's row (and its legs, fetched where they are not given) as the ticket the rules judge."""
     kept = order.workflow_state.get("ticket", {})
     return Ticket(
         symbol=order.symbol,
@@ -99,7 +153,7 @@ def ticket_of(order: StagedOrder) -> Ticket:
                 expiry=leg.expiry,
                 multiplier=leg.multiplier,
             )
-            for leg in order.legs.all()
+            for leg in (order.legs.all() if legs is None else legs)
         ),
         missing=tuple(kept.get("missing", ())),
         objections=tuple(Objection(**item) for item in kept.get("objections", ())),

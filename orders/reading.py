@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -23,13 +23,15 @@ from orders.models import OrderLeg, StagedOrder
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
     """One order as it is on record. `fills` are (leg's position or None, quantity, price) of those that still hold:
-    neither taken back nor put right by a later row. `was_at_broker`: whether it ever was.
+    neither taken back nor put right by a later row, the first of them executed at `first_fill_at`. `was_at_broker`:
+    whether it ever was.
     """
 
     order: StagedOrder
     legs: tuple[OrderLeg, ...]
     fills: tuple[tuple[int | None, Decimal, Decimal], ...]
     was_at_broker: bool
+    first_fill_at: datetime | None
 
 
 def read(order_ids: Sequence[UUID]) -> dict[UUID, Recorded]:
@@ -53,12 +55,14 @@ def _sql() -> str:
     at_broker = ", ".join(f"'{status}'" for status in sorted(AT_BROKER))
     return f"""
 SELECT {columns}, creator.username, reviewer.username,
-  (SELECT json_agg(json_build_array({legs}) ORDER BY leg.position) FROM order_legs AS leg WHERE leg.order_id = o.id),
-  (SELECT json_agg(json_build_array(of_leg.position, fill.execution_quantity::text, fill.execution_price::text)
+  (SELECT json_agg(json_build_array({legs}) ORDER BY leg.position)
+   FROM order_legs AS leg WHERE leg.order_id = o.id)::text,
+  (SELECT json_agg(json_build_array(of_leg.position, fill.execution_quantity::text, fill.execution_price::text,
+                                    fill.execution_timestamp)
                    ORDER BY fill.execution_timestamp, fill.id)
    FROM executed_orders AS fill LEFT JOIN order_legs AS of_leg ON of_leg.id = fill.leg_id
    WHERE fill.staged_order_id = o.id AND fill.kind <> '{FillKind.BUST}'
-     AND NOT EXISTS (SELECT 1 FROM executed_orders AS later WHERE later.corrects_id = fill.id)),
+     AND NOT EXISTS (SELECT 1 FROM executed_orders AS later WHERE later.corrects_id = fill.id))::text,
   EXISTS (SELECT 1 FROM order_events AS event WHERE event.order_id = o.id AND event.to_status IN ({at_broker}))
 FROM staged_orders AS o
 JOIN auth_user AS creator ON creator.id = o.created_by_id
@@ -75,20 +79,21 @@ def _recorded(row: tuple[Any, ...], connection: BaseDatabaseWrapper) -> Recorded
     ]
     order = StagedOrder.from_db(connection.alias, [field.attname for field in fields], values)
     creator, reviewer, legs, fills, was_at_broker = row[len(fields) :]
+    holding = _list(fills)
     order.created_by = _person(connection.alias, order.created_by_id, creator)
     if order.reviewed_by_id is not None:
         order.reviewed_by = _person(connection.alias, order.reviewed_by_id, reviewer)
     return Recorded(
         order=order,
         legs=tuple(_leg(order, *each) for each in _list(legs)),
-        fills=tuple((position, Decimal(quantity), Decimal(price)) for position, quantity, price in _list(fills)),
+        fills=tuple((position, Decimal(quantity), Decimal(price)) for position, quantity, price, _ in holding),
         was_at_broker=was_at_broker,
+        first_fill_at=datetime.fromisoformat(holding[0][3]) if holding else None,
     )
 
 
-def _list(document: Any) -> list[Any]:
-    # Django has its connections hand JSON over as text.
-    return json.loads(document) if isinstance(document, str) else document or []
+def _list(document: str | None) -> list[Any]:
+    return json.loads(document) if document else []
 
 
 def _person(alias: str, identifier: int, name: str) -> User:
@@ -127,6 +132,7 @@ def _read_by_model(order_ids: Sequence[UUID], alias: str) -> dict[UUID, Recorded
             legs=tuple(legs.get(pk, ())),
             fills=tuple(order.executions.using(alias).holding().figures()),
             was_at_broker=order.events.using(alias).filter(to_status__in=AT_BROKER).exists(),
+            first_fill_at=order.executions.using(alias).holding().values_list("execution_timestamp", flat=True).first(),
         )
         for pk, order in orders.items()
     }

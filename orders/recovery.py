@@ -20,10 +20,12 @@ from django.db.models.functions import Coalesce
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from monitoring.recovery import Leftover, NotMended
-from orders import workflow
+from orders import repairs
 from orders.choices import FILLABLE, EventKind, OrderStatus
 from orders.execution_quality import Filled, add_up
+from orders.history import is_imported
 from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
+from orders.refusal import Refused
 
 ACTOR = "recover"
 _BATCH = 500
@@ -61,7 +63,7 @@ def unanswered(*, now: datetime, answer_within: timedelta) -> Iterator[Leftover]
 
 
 def _mark(identifier: UUID, now: datetime, since: datetime) -> str:
-    _by_workflow(partial(workflow.mark_unanswered, identifier, now=now, actor=ACTOR, since=since))
+    _by_workflow(partial(repairs.mark_unanswered, identifier, now=now, actor=ACTOR, since=since))
     return "its history says that it is to be reconciled"
 
 
@@ -100,7 +102,7 @@ def _last_status(order: StagedOrder) -> str | None:
 
 
 def _recount(identifier: UUID, now: datetime) -> str:
-    order = _by_workflow(partial(workflow.recount_events, identifier, now=now, actor=ACTOR))
+    order = _by_workflow(partial(repairs.recount_events, identifier, now=now, actor=ACTOR))
     return f"event_count is {order.event_count}"
 
 
@@ -133,7 +135,7 @@ def _without_order(identifier: UUID) -> Leftover:
 
 
 def _of_fills(order: StagedOrder, filled: Filled, found: str, now: datetime) -> Leftover:
-    mendable = workflow.can_rebook(order, filled)
+    mendable = repairs.can_rebook(order, filled)
     return Leftover(
         kind="fills disagree",
         database=PRIMARY_ALIAS,
@@ -147,7 +149,7 @@ def _of_fills(order: StagedOrder, filled: Filled, found: str, now: datetime) -> 
 
 
 def _rebook(identifier: UUID, now: datetime) -> str:
-    order = _by_workflow(partial(workflow.rebook, identifier, now=now, actor=ACTOR))
+    order = _by_workflow(partial(repairs.rebook, identifier, now=now, actor=ACTOR))
     return f"{order.get_status_display()}, {order.filled_quantity.normalize():f} filled"
 
 
@@ -166,7 +168,7 @@ def _disagreement(order: StagedOrder, filled: Filled) -> str:
         return f"its fills add up to {filled.quantity.normalize():f} of {order.quantity.normalize():f}, it is {status}"
     if status == OrderStatus.SUBMITTED and filled.quantity:
         return f"{filled.quantity.normalize():f} are filled, it is still {status}"
-    if status == OrderStatus.EXECUTED and not complete and not workflow.is_imported(order):
+    if status == OrderStatus.EXECUTED and not complete and not is_imported(order):
         return _missing(order, filled.quantity)
     return ""
 
@@ -193,7 +195,8 @@ _Fills = tuple[UUID, list[tuple[int | None, Decimal, Decimal]]]
 
 def _fills_by_order() -> Iterator[_Fills]:
     rows = (
-        ExecutedOrder.objects.order_by("staged_order_id")
+        ExecutedOrder.objects.holding()
+        .order_by("staged_order_id")
         .values_list("staged_order_id", "leg__position", "execution_quantity", "execution_price")
         .iterator(chunk_size=2000)
     )
@@ -217,5 +220,5 @@ def _legs_of(orders: dict[UUID, StagedOrder]) -> dict[UUID, dict[int, Decimal]]:
 def _by_workflow(step: Callable[[], StagedOrder]) -> StagedOrder:
     try:
         return step()
-    except workflow.Refused as error:
+    except Refused as error:
         raise NotMended(str(error)) from error

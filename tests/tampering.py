@@ -10,8 +10,9 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from emo_site.db import append_only
+from emo_site.db import append_only, transitions
 from emo_site.db.roles import audit_tables
+from orders.choices import FIRST, TRANSITIONS
 
 
 @contextmanager
@@ -25,6 +26,17 @@ def released(*models: type[Model], on: BaseDatabaseWrapper = connection) -> Iter
         for model in models:
             keys = append_only.unique_keys(model)
             append_only.run(on, append_only.statements_to_protect(on.vendor, model._meta.db_table, keys))
+
+
+@contextmanager
+def any_step(on: BaseDatabaseWrapper = connection) -> Iterator[None]:
+    """Orders may become anything inside the block."""
+    append_only.run(on, transitions.statements_to_release(on.vendor, "staged_orders", "status"))
+    try:
+        yield
+    finally:
+        guard = transitions.statements_to_guard(on.vendor, "staged_orders", "status", TRANSITIONS, FIRST)
+        append_only.run(on, guard)
 
 
 def protected_models(on: BaseDatabaseWrapper) -> list[type[Model]]:

