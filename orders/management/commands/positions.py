@@ -1,4 +1,4 @@
-"""manage.py positions: shows what is held, checks it against the fills, and takes over what a broker's statement says."""
+"""manage.py positions: shows what is held, checks it against the fills, takes over a statement."""
 
 from __future__ import annotations
 
