@@ -6,89 +6,67 @@ ones. A rule that only warns has passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from orders.assessment import POINT, Assessment, Context, Contribution, Severity, scored
+from orders.choices import TradingState
+from orders.cover import ZERO, position, shares
+from orders.options import Leg, identify_strategy, is_strategy
+from orders.options.strategies import CUSTOM
 from orders.policy import Policy, StrategyLimits
+from orders.rule_registry import BY_CODE, Module, Rule, objection, rules_of
 from orders.ticket import Objection, Ticket
+from orders.verdict import Case, Verdict, contribution, judged, not_evaluated, not_judged
 
-WEIGHTS = {
-    "STRATEGY_WINDOW": Decimal(15),
-    "RESTRICTED_SYMBOL": Decimal(25),
-    "EXPIRY": Decimal(20),
-    "RECORD_COMPLETE": Decimal(20),
-    "SELF_APPROVAL": Decimal(20),
-}
-OBJECTION_WEIGHT = Decimal(25)
-CITATIONS = {
-    "STRATEGY_WINDOW": "bot policy",
-    "RESTRICTED_SYMBOL": "SEC 15c3-5(c)(2)(ii)",
-    "EXPIRY": "exchange expiry; FIX 4.4 ExpireTime(126)",
-    "RECORD_COMPLETE": "FINRA CAT; SEC 17a-4",
-    "SELF_APPROVAL": "four eyes",
-}
-OBJECTION_CITATION = "the order's own source"
 # Listed US options expire by the exchange's calendar day, whatever the day is in UTC.
 EXCHANGE_ZONE = ZoneInfo("America/New_York")
 
 
 def assess(order: Ticket, context: Context, policy: Policy) -> Assessment:
     """Runs every compliance rule. The contributions' points add up to the score."""
+    case = Case(order, context, policy)
+    found = [(rule, judged(rule, judge, case)) for rule, judge in _RULES]
+    found += [(objection(item.code), _refused(item)) for item in order.objections]
+    points = _points(found)
     return scored(
-        _with_points(
-            [
-                _strategy_window(order, context, policy),
-                _restricted_symbol(order, policy),
-                _expiry(order, context, policy),
-                _record_complete(order, context),
-                self_approval(created_by=context.created_by, reviewer=context.reviewer),
-                *(_objection(item) for item in order.objections),
-            ]
-        )
+        [contribution(rule, verdict, each, context) for (rule, verdict), each in zip(found, points, strict=True)]
     )
 
 
 def self_approval(*, created_by: str, reviewer: str) -> Contribution:
     """Four eyes: whoever staged an order does not approve it. Not applicable while nobody reviews it."""
-    code = "SELF_APPROVAL"
+    return contribution(BY_CODE["SELF_APPROVAL"], _four_eyes(created_by, reviewer), ZERO)
+
+
+def _four_eyes(created_by: str, reviewer: str) -> Verdict:
     if not reviewer:
-        return _contribution(code, Severity.INFO, "Judged when somebody reviews the order.", applicable=False)
+        return Verdict(Severity.INFO, "Judged when somebody reviews the order.", applicable=False)
     if reviewer == created_by:
-        return _contribution(
-            code,
-            Severity.BLOCK,
-            f"{reviewer} staged this order: somebody else must decide.",
-            measured=reviewer,
-            limit=f"not {created_by}",
-        )
-    return _contribution(code, Severity.INFO, f"Staged by {created_by}, reviewed by {reviewer}.", measured=reviewer)
+        message = f"{reviewer} staged this order: somebody else must decide."
+        return Verdict(Severity.BLOCK, message, measured=reviewer, limit=f"not {created_by}")
+    return Verdict(Severity.INFO, f"Staged by {created_by}, reviewed by {reviewer}.", measured=reviewer)
 
 
 def days_to_expiry(expiry: date, now: datetime) -> int:
     return (expiry - now.astimezone(EXCHANGE_ZONE).date()).days
 
 
-def _strategy_window(order: Ticket, context: Context, policy: Policy) -> Contribution:
-    code, limits = "STRATEGY_WINDOW", policy.strategies.get(order.strategy)
+def _strategy_window(case: Case) -> Verdict:
+    order, context = case.order, case.context
+    limits = case.policy.strategies.get(order.strategy)
     if limits is None:
-        return _contribution(
-            code,
-            Severity.INFO,
-            f"Not judged: the policy has no window for {order.strategy or 'no strategy'!r}.",
-            applicable=False,
-        )
+        return not_judged(f"the policy has no window for {order.strategy or 'no strategy'!r}")
     expiry, rank = _dte_problem(order, context, limits), _iv_rank_problem(context, limits, order.underlying)
     problems = [problem for problem in (expiry, rank) if problem]
     shown_limit = (
         f"expiry in {_span(limits.dte_min, limits.dte_max)} days, IV rank {_span(limits.ivr_min, limits.ivr_max)}"
     )
     if problems:
-        return _contribution(code, Severity.BLOCK, "; ".join(problems) + ".", measured="outside", limit=shown_limit)
-    return _contribution(code, Severity.INFO, f"Inside the window of {order.strategy}.", limit=shown_limit)
+        return Verdict(Severity.BLOCK, "; ".join(problems) + ".", measured="outside", limit=shown_limit)
+    return Verdict(Severity.INFO, f"Inside the window of {order.strategy}.", limit=shown_limit)
 
 
 def _dte_problem(order: Ticket, context: Context, limits: StrategyLimits) -> str:
@@ -115,89 +93,123 @@ def _iv_rank_problem(context: Context, limits: StrategyLimits, underlying: str) 
     return ""
 
 
-def _restricted_symbol(order: Ticket, policy: Policy) -> Contribution:
-    code = "RESTRICTED_SYMBOL"
+def _restricted_symbol(case: Case) -> Verdict:
+    order, policy = case.order, case.policy
     if restricted := [symbol for symbol in order.symbols if symbol.upper() in policy.restricted_symbols]:
-        return _contribution(
-            code, Severity.BLOCK, f"{', '.join(restricted)} is on the restricted list.", measured=", ".join(restricted)
-        )
+        names = ", ".join(restricted)
+        return Verdict(Severity.BLOCK, f"{names} is on the restricted list.", measured=names)
     underlyings = sorted({order.underlying, *(leg.underlying for leg in order.legs)})
     strange = [name for name in underlyings if name.upper() not in policy.permitted_symbols]
     if policy.permitted_symbols and strange:
-        return _contribution(
-            code, Severity.BLOCK, f"{', '.join(strange)} is not on the permitted list.", measured=", ".join(strange)
-        )
-    return _contribution(code, Severity.INFO, f"{order.underlying} may be traded.", measured=order.underlying)
+        names = ", ".join(strange)
+        return Verdict(Severity.BLOCK, f"{names} is not on the permitted list.", measured=names)
+    return Verdict(Severity.INFO, f"{order.underlying} may be traded.", measured=order.underlying)
 
 
-def _expiry(order: Ticket, context: Context, policy: Policy) -> Contribution:
-    code = "EXPIRY"
-    if order.expires_at is not None and order.expires_at <= context.now:
-        return _contribution(
-            code,
-            Severity.BLOCK,
-            f"The order's own time ended at {order.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
-            measured=order.expires_at.isoformat(),
-            limit=context.now.isoformat(),
-        )
+def _leg_sanity(case: Case) -> Verdict:
+    order, name = case.order, case.order.strategy
+    if not order.legs:
+        return not_judged("the order has no legs")
+    legs = order.unpriced_legs
+    is_named = is_strategy(legs, name)
+    if is_named is None:
+        return not_judged(f"{name or 'no strategy'!r} is not the name of a structure")
+    if is_named or is_strategy([*legs, *_held_shares(case, legs)], name):
+        return Verdict(Severity.INFO, f"The legs form {name}.", measured=name, limit=name)
+    formed = identify_strategy(legs)
+    said = "no structure that has a name" if formed == CUSTOM else formed
+    return Verdict(Severity.BLOCK, f"The legs form {said}, not {name}.", measured=formed, limit=name)
+
+
+def _held_shares(case: Case, legs: Sequence[Leg]) -> list[Leg]:
+    """As many of the shares held as the options are about: they complete a covered call without being traded."""
+    held = shares(position(case.context.holdings))
+    needed = max((abs(leg.units) for leg in legs if leg.right != "S"), default=ZERO)
+    if needed == 0 or abs(held) < needed:
+        return []
+    return [Leg("S", None, needed.copy_sign(held), multiplier=Decimal(1), underlying=case.order.underlying)]
+
+
+def _expiry(case: Case) -> Verdict:
+    order, now = case.order, case.context.now
+    if order.expires_at is not None and order.expires_at <= now:
+        message = f"The order's own time ended at {order.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+        return Verdict(Severity.BLOCK, message, measured=order.expires_at.isoformat(), limit=now.isoformat())
     expiries = order.expiries
     if not expiries:
-        return _contribution(code, Severity.INFO, "Nothing in this order expires.", applicable=False)
-    if None in expiries:
-        return _contribution(code, Severity.BLOCK, "Can't be evaluated: an option has no expiry.", measured="n/a")
-    first = min(expiry for expiry in expiries if expiry is not None)
-    days = days_to_expiry(first, context.now)
+        return Verdict(Severity.INFO, "Nothing in this order expires.", applicable=False)
+    stated = [expiry for expiry in expiries if expiry is not None]
+    if len(stated) < len(expiries):
+        return not_evaluated("an option has no expiry")
+    first = min(stated)
+    days = days_to_expiry(first, now)
+    severity, message = _days_left(case, first, days)
+    return Verdict(severity, message, measured=f"{days} days", limit="more than 0 days")
+
+
+def _days_left(case: Case, first: date, days: int) -> tuple[Severity, str]:
+    warned_below = case.policy.min_dte_warn
     if days < 0:
-        severity, message = Severity.BLOCK, f"An option expired on {first}, {-days} days ago."
-    elif days == 0:
-        severity, message = Severity.BLOCK, f"An option expires today ({first})."
-    elif policy.min_dte_warn is not None and days < policy.min_dte_warn:
-        severity, message = Severity.WARN, f"An option expires in {days} days, on {first}."
-    else:
-        severity, message = Severity.INFO, f"The first option expires in {days} days, on {first}."
-    return _contribution(code, severity, message, measured=f"{days} days", limit="more than 0 days")
+        return Severity.BLOCK, f"An option expired on {first}, {-days} days ago."
+    if days == 0 and case.reduces:
+        # Whoever may not close today what ends today is left with it.
+        return Severity.WARN, f"An option expires today ({first}); the order reduces the position."
+    if days == 0:
+        return Severity.BLOCK, f"An option expires today ({first})."
+    if warned_below is not None and days < warned_below:
+        return Severity.WARN, f"An option expires in {days} days, on {first}."
+    return Severity.INFO, f"The first option expires in {days} days, on {first}."
 
 
-def _record_complete(order: Ticket, context: Context) -> Contribution:
-    code = "RECORD_COMPLETE"
-    missing = list(order.missing)
-    if not order.strategy and "strategy" not in missing:
+def _kill_switch(case: Case) -> Verdict:
+    state = case.context.trading_state
+    if state == TradingState.ACTIVE:
+        return Verdict(Severity.INFO, "Trading is active.", measured=state)
+    if state == TradingState.HALTED:
+        message = "Trading is halted: no order may pass."
+        return Verdict(Severity.BLOCK, message, measured=state, limit=TradingState.ACTIVE)
+    if case.reduces:
+        return Verdict(Severity.INFO, "Trading only reduces, and so does this order.", measured=state)
+    message = "Trading only reduces, and this order does not reduce what is held."
+    return Verdict(Severity.BLOCK, message, measured=state, limit=TradingState.ACTIVE)
+
+
+def _record_complete(case: Case) -> Verdict:
+    missing = list(case.order.missing)
+    if not case.order.strategy and "strategy" not in missing:
         missing.append("strategy")
-    if not context.created_by:
+    if not case.context.created_by:
         missing.append("created_by")
     if missing:
-        return _contribution(
-            code,
-            Severity.BLOCK,
-            f"Not stated by the source: {', '.join(missing)}.",
-            measured=f"{len(missing)} missing",
-            limit="0 missing",
-        )
-    return _contribution(
-        code, Severity.INFO, "Every required field is stated.", measured="0 missing", limit="0 missing"
-    )
+        message = f"Not stated by the source: {', '.join(missing)}."
+        return Verdict(Severity.BLOCK, message, measured=f"{len(missing)} missing", limit="0 missing")
+    return Verdict(Severity.INFO, "Every required field is stated.", measured="0 missing", limit="0 missing")
 
 
-def _objection(item: Objection) -> Contribution:
-    return Contribution(
-        code=item.code, severity=Severity.BLOCK, message=item.message, citation=OBJECTION_CITATION, measured="refused"
-    )
+def _self_approval(case: Case) -> Verdict:
+    return _four_eyes(case.context.created_by, case.context.reviewer)
 
 
-def _with_points(contributions: Iterable[Contribution]) -> list[Contribution]:
-    """Gives each rule that passed its share of 100; the last one takes the rounding, so that they add up."""
-    items = list(contributions)
-    total = sum((_weight(item) for item in items if item.applicable), Decimal(0))
-    passed = [item for item in items if item.applicable and item.severity != Severity.BLOCK]
-    score = (sum((_weight(item) for item in passed), Decimal(0)) * 100 / total).quantize(POINT)
-    points = {id(item): (_weight(item) * 100 / total).quantize(POINT) for item in passed[:-1]}
+def _refused(item: Objection) -> Verdict:
+    return Verdict(Severity.BLOCK, item.message, measured="refused")
+
+
+def _points(found: Sequence[tuple[Rule, Verdict]]) -> list[Decimal]:
+    """Each passed rule gets its share of 100, the others 0; the last one takes the rounding, so that they add up.
+
+    A rule that was set aside warns in the end, but it has not passed.
+    """
+    total = sum((rule.weight for rule, verdict in found if verdict.applicable), ZERO)
+    passed = [
+        place for place, (_, verdict) in enumerate(found) if verdict.applicable and verdict.severity != Severity.BLOCK
+    ]
+    points = [ZERO] * len(found)
+    for place in passed:
+        points[place] = (found[place][0].weight * 100 / total).quantize(POINT)
     if passed:
-        points[id(passed[-1])] = score - sum(points.values(), Decimal(0))
-    return [replace(item, points=points.get(id(item), Decimal(0))) for item in items]
-
-
-def _weight(item: Contribution) -> Decimal:
-    return WEIGHTS.get(item.code, OBJECTION_WEIGHT)
+        score = (sum((found[place][0].weight for place in passed), ZERO) * 100 / total).quantize(POINT)
+        points[passed[-1]] += score - sum(points, ZERO)
+    return points
 
 
 def _span(low: object, high: object) -> str:
@@ -208,15 +220,14 @@ def _span(low: object, high: object) -> str:
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def _contribution(
-    code: str, severity: Severity, message: str, *, measured: str = "", limit: str = "", applicable: bool = True
-) -> Contribution:
-    return Contribution(
-        code=code,
-        severity=severity,
-        message=message,
-        citation=CITATIONS[code],
-        measured=measured,
-        limit=limit,
-        applicable=applicable,
-    )
+_JUDGES: dict[str, Callable[[Case], Verdict]] = {
+    "STRATEGY_WINDOW": _strategy_window,
+    "RESTRICTED_SYMBOL": _restricted_symbol,
+    "LEG_SANITY": _leg_sanity,
+    "EXPIRY": _expiry,
+    "KILL_SWITCH": _kill_switch,
+    "RECORD_COMPLETE": _record_complete,
+    "SELF_APPROVAL": _self_approval,
+}
+# A registered rule that is not written fails here, when the desk starts; one that is not registered is never run.
+_RULES = [(rule, _JUDGES[rule.code]) for rule in rules_of(Module.COMPLIANCE)]

@@ -226,13 +226,19 @@ class Ticket:
             return [self.option.expiry]
         return [leg.expiry for leg in self.legs if leg.instrument != Instrument.STOCK]
 
+    @cached_property
+    def unpriced_legs(self) -> tuple[Leg, ...]:
+        """The order as signed legs, premium not counted."""
+        return tuple(self.option_legs(None))
+
     def option_legs(self, unit_price: Decimal | None) -> list[Leg]:
         """The order as signed legs; `unit_price` is what one unit costs (None: premium not counted)."""
         price = unit_price or Decimal(0)
         if not self.legs:
             sign = -1 if self.side == Side.SELL else 1
-            right, strike = (self.option.right, self.option.strike) if self.option else ("S", None)
-            return [Leg(right, strike, sign * self.quantity, price, Decimal(self.multiplier))]
+            option = self.option
+            right, strike, expiry = (option.right, option.strike, option.expiry) if option else ("S", None, None)
+            return [Leg(right, strike, sign * self.quantity, price, Decimal(self.multiplier), expiry, self.underlying)]
         return [_signed(leg) for leg in self.legs]
 
 

@@ -7,7 +7,7 @@ import re
 
 from django.core.management import get_commands
 
-from orders import compliance, execution_quality, risk
+from orders import execution_quality
 from orders.choices import TRANSITIONS
 from tests.run import PROJECT
 
@@ -26,13 +26,6 @@ def _table(path: str, first: str) -> list[list[str]]:
 def test_the_table_of_transitions_is_the_one_in_the_code() -> None:
     documented = {status: set(after.split(", ")) - {"-"} for status, after in _table("docs/workflow.md", "status")}
     assert documented == {str(status): {str(item) for item in after} for status, after in TRANSITIONS.items()}
-
-
-def test_every_rule_is_documented_with_its_weight() -> None:
-    text = (PROJECT / "docs/rules.md").read_text()
-    for code, weight in {**risk.WEIGHTS, **compliance.WEIGHTS}.items():
-        assert f"| {code} | {weight} |" in text
-    assert f"| SIGNATURE, SOURCE_GATE | {compliance.OBJECTION_WEIGHT} |" in text
 
 
 def test_every_figure_of_execution_quality_is_documented_with_its_arguments() -> None:

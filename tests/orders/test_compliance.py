@@ -16,12 +16,13 @@ from orders.assessment import Contribution, Severity
 from orders.choices import Side, TimeInForce
 from orders.options import format_osi
 from orders.policy import Policy, StrategyLimits
+from orders.rule_registry import Module, rules_of
 from orders.ticket import Objection, Ticket
 from tests.factories import NOW, iron_condor, ticket
 from tests.orders.test_risk import COMBINATIONS, SINGLES, leg, seen
 
 D = Decimal
-CODES = ["STRATEGY_WINDOW", "RESTRICTED_SYMBOL", "EXPIRY", "RECORD_COMPLETE", "SELF_APPROVAL"]
+CODES = [rule.code for rule in rules_of(Module.COMPLIANCE)]
 POLICY = Policy(
     version="test",
     min_dte_warn=5,
@@ -196,10 +197,10 @@ def test_objection_of_the_source_blocks() -> None:
     [
         (ticket(), "reviewer", D(100)),
         (ticket(), "", D(100)),
-        # 25 of restricted, 20 of record; what does not apply counts neither way.
-        (ticket(strategy=""), "", D("55.56")),
-        (iron_condor(), "trader", D(80)),
-        (ticket(objections=(Objection(code="A", message="no"),)), "", D("64.29")),
+        # 20 of restricted, 15 of the kill switch, 15 of the record; what does not apply counts neither way.
+        (ticket(strategy=""), "", D(70)),
+        (iron_condor(), "trader", D(85)),
+        (ticket(objections=(Objection(code="A", message="no"),)), "", D("66.67")),
     ],
 )
 def test_score_is_the_passed_share_of_the_applicable_weight(order: Ticket, reviewer: str, score: Decimal) -> None:
