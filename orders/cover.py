@@ -101,6 +101,9 @@ def covered_legs(order: Ticket, context: Context) -> list[Leg]:
 def _cover(legs: Position, held: Position) -> Position:
     needed = uncovered(legs)
     found: dict[Contract, Decimal] = {}
+    if shares(held) < 0:
+        # Long calls may be what bounds the short shares.
+        return found
     free = {expiry: max(ZERO, units) for expiry, units in _call_units(held).items()}
     short = {expiry: max(ZERO, -units) for expiry, units in _call_units(legs).items()}
     longs = [contract for contract, quantity in held.items() if contract.right == "C" and quantity > 0]

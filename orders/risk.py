@@ -306,15 +306,15 @@ def _standing(book: Iterable[BookEntry], commitments: Iterable[Commitment]) -> _
     loss, undefined = ZERO, []
     for entry in book:
         if entry.max_loss is None:
-            undefined.append(f"the position of {_pair(entry)} has an unbounded loss")
+            undefined.append(f"position of {_pair(entry)} with an unbounded loss")
         else:
             loss += entry.max_loss
     for each in commitments:
         loss += each.max_loss
         if each.unbounded:
-            undefined.append(f"{each.unbounded} of the orders of {_pair(each)} have an unbounded loss")
+            undefined.append(f"orders of {_pair(each)} with an unbounded loss: {each.unbounded}")
         if each.unknown:
-            undefined.append(f"{each.unknown} of the orders of {_pair(each)} have a loss that is not known")
+            undefined.append(f"orders of {_pair(each)} with a loss that is not known: {each.unknown}")
     return _Standing(loss, tuple(undefined))
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orders import compliance
-from orders.assessment import Contribution, Severity
-from orders.choices import Side, TimeInForce
+from orders.assessment import Contribution, Holding, Severity
+from orders.choices import Side, TimeInForce, TradingState
 from orders.options import format_osi
 from orders.policy import Policy, StrategyLimits
 from orders.rule_registry import Module, rules_of
@@ -187,6 +187,93 @@ def test_self_approval(reviewer: str, expected: tuple[str, str], applicable: boo
     assert (said(found), found.applicable) == (expected, applicable)
 
 
+def spread(low: str, high: str, strategy: str, **changes: Any) -> Ticket:
+    return iron_condor(legs=(leg(low, "put", 435), leg(high, "put", 440)), strategy=strategy, **changes)
+
+
+STOCK = Holding(right="S", strike=None, expiry=None, quantity=D(100), multiplier=1)
+CALL_SOLD = iron_condor(legs=(leg("sell", "call", 460),), strategy="covered_call")
+
+
+@pytest.mark.parametrize(
+    ("order", "holdings", "expected"),
+    [
+        (iron_condor(), (), ("info", "The legs form iron_condor.")),
+        (spread("buy", "sell", "put_credit_spread"), (), ("info", "The legs form put_credit_spread.")),
+        (
+            spread("sell", "buy", "put_credit_spread"),
+            (),
+            ("block", "The legs form bear_put_spread, not put_credit_spread."),
+        ),
+        (
+            iron_condor(legs=iron_condor().legs[:2]),
+            (),
+            ("block", "The legs form bull_put_spread, not iron_condor."),
+        ),
+        # The wings of an iron condor are outside.
+        (
+            iron_condor(legs=(leg("sell", "put", 435), leg("buy", "put", 440), *iron_condor().legs[2:])),
+            (),
+            ("block", "The legs form no structure that has a name, not iron_condor."),
+        ),
+        (iron_condor(strategy="momentum"), (), ("info", "Not judged: 'momentum' is not the name of a structure.")),
+        (iron_condor(strategy=""), (), ("info", "Not judged: 'no strategy' is not the name of a structure.")),
+        (ticket(strategy="iron_condor"), (), ("info", "Not judged: the order has no legs.")),
+        # Held shares complete what is named after them.
+        (CALL_SOLD, (), ("block", "The legs form short_call, not covered_call.")),
+        (CALL_SOLD, (STOCK,), ("info", "The legs form covered_call.")),
+        (CALL_SOLD, (replace(STOCK, quantity=D(99)),), ("block", "The legs form short_call, not covered_call.")),
+        (CALL_SOLD, (replace(STOCK, quantity=D(-100)),), ("block", "The legs form short_call, not covered_call.")),
+        (
+            iron_condor(legs=(leg("buy", "stock", None, 100),), strategy="covered_call", quantity=D(100)),
+            (STOCK,),
+            ("block", "The legs form long_stock, not covered_call."),
+        ),
+    ],
+)
+def test_leg_sanity(order: Ticket, holdings: tuple[Holding, ...], expected: tuple[str, str]) -> None:
+    assert said(rule("LEG_SANITY", order, holdings=holdings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (TradingState.ACTIVE, ("info", "Trading is active.")),
+        (TradingState.REDUCING, ("block", "Trading only reduces, and this order does not reduce what is held.")),
+        (TradingState.HALTED, ("block", "Trading is halted: no order may pass.")),
+    ],
+)
+def test_kill_switch(state: TradingState, expected: tuple[str, str]) -> None:
+    assert said(rule("KILL_SWITCH", ticket(), trading_state=state)) == expected
+
+
+def test_order_that_closes_is_not_held_to_the_rules_of_opening() -> None:
+    """The reverse of an iron condor, on its last day and with no IV rank: nothing says that it may not be closed."""
+    reverse = {"buy": "sell", "sell": "buy"}
+    legs = tuple(replace(item, action=reverse[item.action], expiry=TODAY) for item in iron_condor().legs)
+    order = iron_condor(legs=legs, price=D("0.50"))
+    signs = {"buy": -1, "sell": 1}
+    holdings = tuple(
+        Holding(
+            right=item.instrument[0].upper(),
+            strike=item.strike,
+            expiry=TODAY,
+            quantity=signs[item.action] * item.quantity,
+            multiplier=100,
+        )
+        for item in legs
+    )
+    closing = compliance.assess(order, seen(holdings=holdings, trading_state=TradingState.REDUCING), POLICY)
+    assert not closing.blocks
+    found = {item.code: item for item in closing.contributions}
+    assert said(found["EXPIRY"]) == ("warn", "An option expires today (2025-11-03); the order reduces the position.")
+    for code in ("STRATEGY_WINDOW", "LEG_SANITY"):
+        assert said(found[code]) == ("info", "Not judged: exempt: reduces the position.")
+    assert {item.code for item in compliance.assess(order, seen(), POLICY).blocks} == {
+        *("STRATEGY_WINDOW", "LEG_SANITY", "EXPIRY")
+    }
+
+
 def test_objection_of_the_source_blocks() -> None:
     found = rule("SIGNATURE", ticket(objections=(Objection(code="SIGNATURE", message="The signature is broken."),)))
     assert (said(found), found.points) == (("block", "The signature is broken."), D(0))
@@ -214,6 +301,7 @@ CONTEXTS = st.builds(
     seen,
     iv_rank=st.none() | st.decimals("0", "1", places=2),
     created_by=st.sampled_from(["", "trader"]),
+    trading_state=st.sampled_from(TradingState),
     reviewer=st.sampled_from(["", "trader", "reviewer"]),
 )
 STRATEGIES = st.sampled_from(["", "iron_condor", "covered_call", "momentum"])

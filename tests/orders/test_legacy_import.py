@@ -132,7 +132,8 @@ def test_a_draft_keeps_every_figure_exactly(tmp_path):
 
 
 def test_the_equity_of_a_database_is_on_record_before_the_orders_are_judged(tmp_path):
-    files.write_yaml(tmp_path / "a_draft.yaml", files.draft())
+    # A sale of shares that nobody holds would be blocked whatever the equity.
+    files.write_yaml(tmp_path / "a_draft.yaml", files.draft(side="buy"))
     files.write_database(tmp_path / "z.sqlite", [(files.RISK_METRICS, [files.RISK_ROW])])
     accepted(tmp_path)
     assert StagedOrder.objects.get().status == "pending_review"
@@ -259,7 +260,7 @@ def test_a_policy_is_compared_and_not_applied(tmp_path):
 
 def test_a_tampered_draft_comes_in_blocked(tmp_path):
     equity("50000", at=datetime(2025, 10, 25, tzinfo=UTC))
-    files.write_yaml(tmp_path / "1.yaml", {**files.draft(), "qty": 1})
+    files.write_yaml(tmp_path / "1.yaml", {**files.draft(side="buy"), "qty": 1})
     accepted(tmp_path)
     order = StagedOrder.objects.get()
     assert order.status == "blocked"
