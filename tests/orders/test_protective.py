@@ -172,6 +172,8 @@ NONE, CLOSES, HEDGES = Reduction.NONE, Reduction.CLOSES, Reduction.HEDGES
             HEDGES,
         ),
         (combination(leg(BUY, P, 440), leg(SELL, P, 400), price="2"), (STOCK,), HEDGES),
+        # A call spread leaves a naked call as naked as it was.
+        (combination(leg(BUY, C, 465), leg(SELL, C, 470), price="2"), (held("C", -1, 460),), NONE),
         # A collar can lose more than it costs, a covered call protects from nothing.
         (combination(leg(BUY, P, 440), leg(SELL, C, 460), price="0"), (STOCK,), NONE),
         (option(Side.SELL, "C", 460), (STOCK,), NONE),
@@ -200,6 +202,8 @@ def test_market_price_tells_what_an_order_without_a_limit_costs_or_takes_in() ->
         (shares(Side.BUY, 100), (held("S", -100),), (held("S", 100),)),
         (option(Side.BUY, "C", 460), (held("C", -1, 460),), (held("C", 1, 460),)),
         (CLOSING_CONDOR, CONDOR, (held("P", 1, 440),)),
+        # Of two others, the one that sells may be filled alone.
+        (shares(Side.SELL, 100), (STOCK,), (held("S", -100), held("S", 100))),
         (option(Side.BUY, "P", 440), (STOCK,), (held("P", 1, 430),)),
         (option(Side.BUY, "P", 440), (STOCK,), (held("S", -100),)),
         # What may be sold but is not held yet is nothing to hedge.
