@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from orders.policy_document import Document, NotYaml, Problem, name_of, read
+from orders.policy_document import Path as Names
 
 
 class InvalidPolicy(ValueError):
-    """The message names the key, its value and the rule it breaks."""
+    """`problems` name line, key, value and the rule it breaks; `source` says of which document, where that is known."""
+
+    def __init__(self, *problems: Problem, source: str = "") -> None:
+        super().__init__((f"{source}: " if source else "") + "; ".join(map(str, problems)))
+        self.problems, self.source = problems, source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,139 +84,119 @@ class Policy:
     """Limits the document sets that no rule of this version of the desk holds an order against."""
 
 
-# Known to the bot, judged by later rules. They are accepted, so that the bot's own file can be used as it is, and
-# named in `Policy.not_evaluated`. An unknown name is refused: a mistyped limit would silently limit nothing.
-_LATER_RISK = frozenset(
-    {
-        "max_positions",
-        "max_portfolio_risk_pct",
-        "max_daily_new_risk_pct",
-        "max_slippage_bps",
-        "symbol_exposure_pct",
-        "max_drawdown",
-        "price_band_fraction",
-        "duplicate_window_seconds",
-        "max_orders_per_window",
-        "order_rate_window_seconds",
-    }
+SCHEMA: dict[str, Any] = json.loads(
+    Path(__file__).with_name("policy_schema.json").read_text(encoding="utf-8"), parse_float=Decimal
 )
-_TOP_LEVEL = frozenset({"policy_version", "risk", "strategies", "events", "windows"})
-_MONEY = ("max_order_notional", "max_order_quantity")
-_WHOLE = ("max_quote_age_seconds", "min_dte_warn")
-_SYMBOLS = ("restricted_symbols", "permitted_symbols")
-
-
-class _Loader(yaml.BaseLoader):
-    """Keeps every scalar as it was written (0.10 must not pass through binary floating point), and refuses a name that
-    is stated twice: of two limits, nobody can tell which one is meant.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for place, (key, _) in enumerate(node.value):
-            if key.value in names[:place]:
-                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is stated twice", problem_mark=key.start_mark)
-        return super().construct_mapping(node, deep=deep)
+# Stated by the bot's own file, so that it can be used as it is; no rule judges them.
+_UNJUDGED = (("risk", "max_slippage_bps"), ("events",), ("windows",))
+# Each needs the other: a number of orders means nothing without the time they are counted in.
+_PAIRS = (("max_orders_per_window", "order_rate_window_seconds"),)
+_SPANS = (("dte_min", "dte_max"), ("ivr_min", "ivr_max"))
+_TYPES = {
+    "number": "must be a number, such as 0.02 or 50000",
+    "integer": "must be a whole number",
+    "boolean": "must be true or false",
+    "array": "must be a list",
+    "object": "must be a mapping of names to values",
+    "string": "must be a text",
+}
+# By the schema's keyword; a keyword that has no words here is a mistake in this file.
+_RULES = {
+    "exclusiveMinimum": "must be more than {limit}",
+    "minimum": "must be at least {limit}",
+    "maximum": "must be at most {limit}",
+    "minLength": "must not be empty",
+    "maxLength": "must have at most {limit} characters",
+    "enum": "must be one of {limit}",
+}
+_MISSING = {"policy_version": "is missing: each decision names the version it was made under"}
+_validator = Draft202012Validator(SCHEMA)
 
 
 def parse_policy(text: str) -> Policy:
-    """Reads a policy document; raises InvalidPolicy, also for what YAML itself refuses (with its line)."""
+    """Reads a policy document; raises InvalidPolicy with everything that is wrong with it, in the document's order."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  # it makes nothing but text, lists, mappings
-    except yaml.YAMLError as error:
-        raise InvalidPolicy(f"not YAML: {error}") from error
-    top = _mapping("the document", document)
-    _refuse_unknown("the document", top, _TOP_LEVEL)
-    version = top.get("policy_version")
-    if not isinstance(version, str) or not version:
-        raise InvalidPolicy("policy_version is missing: each decision names the version it was made under")
-    risk = _mapping("risk", top.get("risk", {}))
-    _refuse_unknown(
-        "risk", risk, {*_MONEY, *_WHOLE, *_SYMBOLS, *_LATER_RISK, "max_risk_pct_trade", "allow_undefined_risk"}
-    )
-    strategies = _mapping("strategies", top.get("strategies", {}))
-    later = [f"risk.{name}" for name in sorted(_LATER_RISK & risk.keys())]
-    later += [name for name in ("events", "windows") if name in top]
+        document = read(text, SCHEMA)
+    except NotYaml as error:
+        raise InvalidPolicy(error.problem) from error
+    problems = [*document.problems, *_against_schema(document), *_against_each_other(document)]
+    if problems:
+        raise InvalidPolicy(*sorted(problems, key=lambda item: (item.line or 0, item.column or 0)))
+    return _policy(document.values)
+
+
+def _policy(values: dict[str, Any]) -> Policy:
+    """Of values that the schema found right."""
+    risk = {name: value for name, value in values.get("risk", {}).items() if ("risk", name) not in _UNJUDGED}
+    for name in ("restricted_symbols", "permitted_symbols"):
+        risk[name] = frozenset(symbol.upper() for symbol in risk.get(name, ()))
+    automatic = dict(values.get("auto_approval", {}))
+    automatic["environments"] = frozenset(automatic.get("environments", ()))
+    strategies = values.get("strategies", {})
     return Policy(
-        version=version,
-        max_order_notional=_number("risk.max_order_notional", risk.get("max_order_notional")),
-        max_order_quantity=_number("risk.max_order_quantity", risk.get("max_order_quantity")),
-        max_risk_pct_trade=_fraction("risk.max_risk_pct_trade", risk.get("max_risk_pct_trade")),
-        max_quote_age_seconds=_whole("risk.max_quote_age_seconds", risk.get("max_quote_age_seconds")),
-        min_dte_warn=_whole("risk.min_dte_warn", risk.get("min_dte_warn")),
-        allow_undefined_risk=_boolean("risk.allow_undefined_risk", risk.get("allow_undefined_risk", "false")),
-        restricted_symbols=_symbols("risk.restricted_symbols", risk.get("restricted_symbols", [])),
-        permitted_symbols=_symbols("risk.permitted_symbols", risk.get("permitted_symbols", [])),
-        strategies=MappingProxyType({name: _strategy(name, limits) for name, limits in strategies.items()}),
-        not_evaluated=tuple(later),
+        version=values["policy_version"],
+        strategies=MappingProxyType({name: StrategyLimits(**limits) for name, limits in strategies.items()}),
+        approval=ApprovalLimits(**values.get("approval", {})),
+        auto_approval=AutoApproval(**automatic),
+        not_evaluated=tuple(name_of(path) for path in _UNJUDGED if path[-1] in _section(values, *path[:-1])),
+        **risk,
     )
 
 
-def _strategy(name: str, limits: object) -> StrategyLimits:
-    where = f"strategies.{name}"
-    values = _mapping(where, limits)
-    _refuse_unknown(where, values, {"ivr_min", "ivr_max", "dte_min", "dte_max", "qty_cap", "auto_eligible"})
-    found = StrategyLimits(
-        ivr_min=_fraction(f"{where}.ivr_min", values.get("ivr_min")),
-        ivr_max=_fraction(f"{where}.ivr_max", values.get("ivr_max")),
-        dte_min=_whole(f"{where}.dte_min", values.get("dte_min")),
-        dte_max=_whole(f"{where}.dte_max", values.get("dte_max")),
-        qty_cap=_number(f"{where}.qty_cap", values.get("qty_cap")),
-        auto_eligible=_boolean(f"{where}.auto_eligible", values.get("auto_eligible", "false")),
-    )
-    if found.dte_min is not None and found.dte_max is not None and found.dte_min > found.dte_max:
-        raise InvalidPolicy(f"{where}.dte_min={found.dte_min} is more than dte_max={found.dte_max}")
-    if found.ivr_min is not None and found.ivr_max is not None and found.ivr_min > found.ivr_max:
-        raise InvalidPolicy(f"{where}.ivr_min={found.ivr_min} is more than ivr_max={found.ivr_max}")
-    return found
+def _against_schema(document: Document) -> Iterator[Problem]:
+    for error in _validator.iter_errors(document.values):
+        path: Names = tuple(error.absolute_path)
+        known = sorted(error.schema.get("properties", ()))
+        match error.validator:
+            case "additionalProperties":
+                # A mistyped limit would silently limit nothing.
+                rule = f"is unknown; known are {', '.join(known)}"
+                unknown = [name for name in error.instance if name not in known]
+                yield from (document.problem_of_name((*path, name), rule) for name in unknown)
+            case "pattern":
+                # Only the names of strategies have one.
+                rule = "must be 1 to 64 characters, none of them a capital: orders name their strategies so"
+                yield document.problem_of_name((*path, error.instance), rule)
+            case "required":
+                missing = [name for name in error.validator_value if name not in error.instance]
+                # The library tells each missing name by itself.
+                name = next(name for name in missing if error.message.startswith(repr(name)))
+                yield document.problem((*path, name), _MISSING.get(name, "is missing"))
+            case _:
+                yield document.problem(path, _rule(error))
 
 
-def _mapping(where: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise InvalidPolicy(f"{where} must be a mapping of names to values")
-    return value
+def _rule(error: ValidationError) -> str:
+    limit = error.validator_value
+    if error.validator == "type":
+        return _TYPES[limit]
+    if error.validator == "enum":
+        limit = ", ".join(limit)
+    percent = " (0.10 is 10 %)" if (error.validator, limit) == ("maximum", 1) else ""
+    return _RULES[str(error.validator)].format(limit=limit) + percent
 
 
-def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str] | frozenset[str]) -> None:
-    if unknown := sorted(values.keys() - known):
-        raise InvalidPolicy(f"{where} has unknown names: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+def _against_each_other(document: Document) -> Iterator[Problem]:
+    """What no schema says: rules between two fields of one section."""
+    risk = _section(document.values, "risk")
+    for pair in _PAIRS:
+        for name, other in (pair, pair[::-1]):
+            if name in risk and other not in risk:
+                yield document.problem(("risk", name), f"needs {other} beside it")
+    for strategy in _section(document.values, "strategies"):
+        limits = _section(document.values, "strategies", strategy)
+        for low, high in _SPANS:
+            if _is_number(limits.get(low)) and _is_number(limits.get(high)) and limits[low] > limits[high]:
+                rule = f"must be at most {high}, which is {limits[high]}"
+                yield document.problem(("strategies", strategy, low), rule)
 
 
-def _number(name: str, value: object) -> Decimal | None:
-    if value is None:
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation as error:
-        raise InvalidPolicy(f"{name}={value!r} is not a number") from error
-    if not number.is_finite() or number <= 0:
-        raise InvalidPolicy(f"{name}={value!r} must be more than 0")
-    return number
+def _is_number(value: object) -> bool:
+    return isinstance(value, Decimal | int)
 
 
-def _fraction(name: str, value: object) -> Decimal | None:
-    number = _number(name, value)
-    if number is not None and number > 1:
-        raise InvalidPolicy(f"{name}={value!r} must be a fraction, at most 1 (0.02 is 2 %)")
-    return number
-
-
-def _whole(name: str, value: object) -> int | None:
-    number = None if value == "0" else _number(name, value)
-    if value == "0":
-        return 0
-    if number is not None and number != int(number):
-        raise InvalidPolicy(f"{name}={value!r} must be a whole number")
-    return None if number is None else int(number)
-
-
-def _boolean(name: str, value: object) -> bool:
-    if value not in ("true", "false"):
-        raise InvalidPolicy(f"{name}={value!r} must be true or false")
-    return value == "true"
-
-
-def _symbols(name: str, value: object) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise InvalidPolicy(f"{name}={value!r} must be a list of symbols")
-    return frozenset(item.upper() for item in value)
+def _section(values: Any, *path: str | int) -> dict[str, Any]:
+    """Empty where the document has something else there, which the schema refuses."""
+    for name in path:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else {}
