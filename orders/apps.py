@@ -8,6 +8,7 @@ class OrdersConfig(AppConfig):
         "StagedOrder": ("SELECT", "INSERT", "UPDATE"),
         "OrderLeg": ("SELECT", "INSERT"),
         "ExecutedOrder": ("SELECT", "INSERT"),
+        "PolicyVersion": ("SELECT", "INSERT", "UPDATE"),
     }
 
     def ready(self) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path
 
 from django.conf import settings
 from django.db import OperationalError
@@ -17,13 +16,13 @@ from emo_site.db.outage import reason_of
 from monitoring.market_facts import MarketFacts
 from monitoring.models import MarketEvent
 from monitoring.prices import LatestPrice
-from orders import surroundings
+from orders import policy_versions, surroundings
 from orders.assessment import BookEntry, Commitment, Context, Holding, OpenOrder, Override, Quote
 from orders.choices import LegAction, Side
 from orders.instruments import RIGHTS, terms_of_symbol
 from orders.models import StagedOrder
 from orders.options import Leg, max_loss
-from orders.policy import InvalidPolicy, Policy, parse_policy
+from orders.policy import Policy
 from orders.standing import LIVE, Standing, standing, trading_day
 from orders.surroundings import Held, Subject, Surroundings, Waiting
 from orders.ticket import Ticket
@@ -67,14 +66,18 @@ class Gathered:
     high_looked_until: datetime | None
 
 
-def policy_in_force() -> Policy:
-    """The policy of EMO_POLICY_FILE; read again when the file changes. Raises InvalidPolicy, naming the file."""
-    path = Path(settings.EMO_POLICY_FILE)
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as error:
-        raise InvalidPolicy(f"EMO_POLICY_FILE={path}: can't be read ({error.strerror})") from error
-    return _read(path, changed)
+@dataclass(frozen=True, kw_only=True)
+class PolicyInForce:
+    """The policy, and its version's number in the database."""
+
+    policy: Policy
+    number: int
+
+
+def policy_in_force(now: datetime) -> PolicyInForce:
+    """The version in force at `now`. Raises InvalidPolicy, naming its number."""
+    version = policy_versions.in_force(now)
+    return PolicyInForce(policy=policy_versions.policy_of(version), number=version.number)
 
 
 def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> Gathered:
@@ -326,11 +329,3 @@ def _commitment(strategy: str, underlying: str, sums: Standing) -> Commitment:
         unbounded=sums.unbounded,
         unknown=sums.unknown,
     )
-
-
-@lru_cache(maxsize=1)
-def _read(path: Path, changed: int) -> Policy:
-    try:
-        return parse_policy(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, InvalidPolicy) as error:
-        raise InvalidPolicy(f"EMO_POLICY_FILE={path}: {error}") from error

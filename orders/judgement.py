@@ -109,20 +109,43 @@ def judge(question: Question, *, now: datetime) -> Judgement:
 
 def judge_each(questions: Sequence[Question], *, now: datetime) -> list[Judgement]:
     """`judge` of many, gathered for at once."""
-    policy = policy_in_force()
-    gathered = gather(questions, policy, now=now)
+    in_force = policy_in_force(now)
+    gathered = gather(questions, in_force.policy, now=now)
     return [
-        Judgement(
-            risk=risk.assess(question.ticket, context, policy),
-            compliance=compliance.assess(question.ticket, context, policy),
-            context=context,
-            policy=policy,
-            ticket=question.ticket,
+        judge_in(
+            question.ticket,
+            context,
+            in_force.policy,
+            number=in_force.number,
             state_number=gathered.state_number,
             high_looked_until=gathered.high_looked_until,
         )
         for question, context in zip(questions, gathered.contexts, strict=True)
     ]
+
+
+def judge_in(
+    ticket: Ticket,
+    context: Context,
+    policy: Policy,
+    *,
+    number: int,
+    state_number: int = 0,
+    high_looked_until: datetime | None = None,
+) -> Judgement:
+    """Runs every rule on the order in a context that was gathered before, under the policy of that number. Nothing may
+    be decided on it without the number of the trading state that was seen.
+    """
+    return Judgement(
+        risk=risk.assess(ticket, context, policy),
+        compliance=compliance.assess(ticket, context, policy),
+        context=context,
+        policy=policy,
+        policy_number=number,
+        ticket=ticket,
+        state_number=state_number,
+        high_looked_until=high_looked_until,
+    )
 
 
 def ticket_of(order: StagedOrder, legs: Sequence[OrderLeg] | None = None) -> Ticket:

@@ -167,7 +167,7 @@ def _against_schema(document: Document) -> Iterator[Problem]:
 
 
 def _rule(error: ValidationError) -> str:
-    limit = error.validator_value
+    limit: Any = error.validator_value
     if error.validator == "type":
         return _TYPES[limit]
     if error.validator == "enum":

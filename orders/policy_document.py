@@ -94,18 +94,13 @@ def read(text: str, schema: Mapping[str, Any]) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotYaml(
-            Problem(
-                rule=f"not YAML: {error.problem or error.context}",
-                line=mark.line + 1 if mark else 1,
-                column=mark.column + 1 if mark else 1,
-            )
-        ) from error
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise _not_yaml(error.problem or error.context or "it makes no sense", *place) from error
     except yaml.reader.ReaderError as error:
         lines = text[: error.position].split("\n")
-        raise NotYaml(Problem(rule=f"not YAML: {error.reason}", line=len(lines), column=len(lines[-1]) + 1)) from error
+        raise _not_yaml(error.reason, len(lines), len(lines[-1]) + 1) from error
     if node is None:
-        node = yaml.ScalarNode("tag:yaml.org,2002:null", "", yaml.Mark("", 0, 0, 0, None, None))
+        node = yaml.ScalarNode("tag:yaml.org,2002:null", "", yaml.Mark("", 0, 0, 0, None, 0))
     return _Walk(schema).document(node)
 
 
@@ -115,19 +110,24 @@ class _Loader(yaml.BaseLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem=f"*{event.anchor} stands for a value elsewhere: state each value where it applies",
-                problem_mark=event.start_mark,
-            )
+            raise _refused(event, f"*{event.anchor} stands for a value elsewhere: state each value where it applies")
         if self.depth == MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
+            raise _refused(event, f"nested deeper than {MAX_DEPTH} levels")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+
+def _refused(event: Any, reason: str) -> NotYaml:
+    return _not_yaml(reason, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _not_yaml(reason: str, line: int, column: int) -> NotYaml:
+    return NotYaml(Problem(rule=f"can't be read: {reason}", line=line, column=column))
 
 
 class _Walk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from datetime import timedelta
 from decimal import Decimal
@@ -27,7 +28,7 @@ from orders import admin as orders_admin
 from orders import workflow
 from orders.choices import OrderStatus
 from orders.fill import Fill
-from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
+from orders.models import ExecutedOrder, OrderEvent, OrderLeg, PolicyVersion, StagedOrder
 from reporting.models import StrategyPerformance
 from tests.factories import equity, iron_condor, person, staged, ticket
 
@@ -222,11 +223,12 @@ def test_an_order_that_the_rules_block_by_now_is_refused_with_the_rule(trader: U
     assert status_of(order) == OrderStatus.PENDING_REVIEW
 
 
-def test_a_policy_that_cannot_be_read_lets_nothing_through(trader: User, reviewer: User, settings: Any) -> None:
+def test_a_policy_that_cannot_be_read_lets_nothing_through(trader: User, reviewer: User) -> None:
     order = order_of(trader)
-    settings.EMO_POLICY_FILE = "/nowhere/policy.yaml"
+    text = "policy_version: [never read before]"
+    PolicyVersion.objects.update(document=text, checksum=hashlib.sha256(text.encode()).hexdigest())
     (message,) = told(decide(as_user(reviewer), order, "approve"))
-    assert message.startswith("Refused: EMO_POLICY_FILE=/nowhere/policy.yaml")
+    assert message == "Refused: policy 1: line 1, column 17: policy_version=a list: must be a text"
     assert status_of(order) == OrderStatus.PENDING_REVIEW
 
 

@@ -116,7 +116,7 @@ def _read_document(item: Found, tally: Tally, *, now: datetime) -> None:
     document = PARSERS[item.path.suffix.lower()](content)
     tally.format = formats.format_of(document)
     if tally.format == "policy":
-        tally.skip(compared(parse_policy(content.decode("utf-8-sig")), policy_in_force()))
+        tally.skip(compared(parse_policy(content.decode("utf-8-sig")), policy_in_force(now).policy))
         return
     checksum = hashlib.sha256(content).hexdigest()
     origin = Origin(file=item.name, order_id=PurePosixPath(item.name).stem, checksum=checksum)

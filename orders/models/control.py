@@ -25,6 +25,10 @@ class PolicyVersion(models.Model):
     """Each limit that differs from the version before: name, before, after, effect (loosens, tightens, neutral)."""
     loosens = models.BooleanField()
     reason = models.TextField(blank=True)
+    follows = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
+    """The newest version with effect when this one was proposed and compared with it; None for the first."""
+    wanted_from = models.DateTimeField(null=True, blank=True)
+    """From when on its proposer wants it; None: as soon as it may be."""
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     """None for the first version, which is the file that the desk was installed with."""
     proposed_at = models.DateTimeField()
@@ -55,6 +59,12 @@ class PolicyVersion(models.Model):
                 | Q(effective_from__isnull=True)
                 | Q(approved_by__isnull=False, approved_at__isnull=False)
                 | Q(number=1, proposed_by__isnull=True),
+            ),
+            # Of two that were compared with the same version only one comes into force: the other's is stale by then.
+            models.UniqueConstraint(
+                name="policy_versions_one_after_another",
+                fields=("follows",),
+                condition=Q(effective_from__isnull=False),
             ),
             models.CheckConstraint(
                 name="policy_versions_withdrawn_has_no_effect",

@@ -249,10 +249,10 @@ def test_signals_are_no_prices(tmp_path):
 def test_a_policy_is_compared_and_not_applied(tmp_path):
     files.write_text(tmp_path / "policy.yaml", files.POLICY)
     (entry,) = accepted(tmp_path)["files"]
-    assert entry["why"].startswith("policy, not applied: set EMO_POLICY_FILE")
-    assert "max_order_notional" in entry["why"]
+    assert entry["why"].startswith("policy, not applied: propose it with manage.py policy propose;")
+    assert "risk.max_order_notional not set instead of 50000" in entry["why"]
     files.write_text(tmp_path / "policy.yaml", files.POLICY.replace("0.02", "2"))
-    assert "must be a fraction" in the_refusal(tmp_path)
+    assert "line 3, column 23: risk.max_risk_pct_trade=2: must be at most 1" in the_refusal(tmp_path)
 
 
 # Signatures

@@ -183,13 +183,13 @@ NOT_A_NUMBER = "must be a number, such as 0.02 or 50000"
         ),
         (
             "policy_version: x\nrisk: &r {}\nevents: *r",
-            "line 3, column 9: not YAML: *r stands for a value elsewhere: state each value where it applies",
+            "line 3, column 9: can't be read: *r stands for a value elsewhere: state each value where it applies",
         ),
         (
             "policy_version: x\nrisk: [\n",
-            "line 3, column 1: not YAML: expected the node content, but found '<stream end>'",
+            "line 3, column 1: can't be read: expected the node content, but found '<stream end>'",
         ),
-        ("policy_version: \x00", "line 1, column 17: not YAML: special characters are not allowed"),
+        ("policy_version: \x00", "line 1, column 17: can't be read: special characters are not allowed"),
     ],
 )
 def test_document_that_is_wrong_is_refused_by_line_and_key(text: str, message: str) -> None:
