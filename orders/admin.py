@@ -24,7 +24,12 @@ from django.views.decorators.http import require_POST
 from emo_site import display
 from emo_site.db.selective import matching
 from emo_site.record_admin import BigTableAdmin, DefaultingFilter, RecordAdmin, period_filter, values_filter
-from orders import order_page, search, workflow
+from orders import (
+    order_page,
+    policy_admin,  # noqa: F401  # registers the policy's pages
+    search,
+    workflow,
+)
 from orders.choices import OPEN, TONES, OrderStatus
 from orders.decisions import BULK, DECISIONS, REFUSALS, Decision, fill_offered, offers
 from orders.forms import DecisionForm, FillForm, TicketForm

@@ -171,8 +171,10 @@ def approve(number: int, *, actor: User, now: datetime) -> PolicyVersion:
     """A second person agrees: it is in force now, or from when its proposer wanted it. Raises PolicyRefused, and
     InvalidPolicy for a document that this version of the desk can't read.
     """
+    # Looked up before the version: one that is approved in between then shows as decided, not as stale.
+    newest = present(now).newest
     version = _get(number)
-    check_approval(version, actor=actor, newest=present(now).newest)
+    check_approval(version, actor=actor, newest=newest)
     policy_of(version)
     effective_from = max(now, version.wanted_from or now)
     try:

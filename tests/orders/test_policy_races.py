@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connections
@@ -53,7 +54,7 @@ def document(positions: int) -> str:
 def test_two_that_ask_first_make_one_first_version() -> None:
     for _ in range(ROUNDS):
         PolicyVersion.objects.all().delete()
-        assert at_once(*[lambda: in_force(NOW)] * 4) == [""] * 4
+        assert at_once(*[partial(in_force, NOW)] * 4) == [""] * 4
         assert PolicyVersion.objects.count() == 1
 
 
@@ -62,9 +63,7 @@ def test_two_proposals_get_different_numbers_and_the_second_follows_the_first() 
     in_force(NOW)
     for limit in range(ROUNDS, 0, -1):
         tight, tighter = (document(positions) for positions in (2 * limit + 1, 2 * limit))
-        codes = at_once(
-            *[lambda text=text: propose(text, actor=trader, now=NOW, reason="x") for text in (tight, tighter)]
-        )
+        codes = at_once(*[partial(propose, text, actor=trader, now=NOW, reason="x") for text in (tight, tighter)])
         assert codes == ["", ""]
     versions = list(PolicyVersion.objects.order_by("number"))
     assert [version.number for version in versions] == list(range(1, 2 * ROUNDS + 2))
@@ -81,7 +80,7 @@ def test_of_two_approvals_of_one_version_one_wins() -> None:
     in_force(NOW)
     for positions in range(21, 21 + ROUNDS):
         number = propose(document(positions), actor=trader, now=NOW, reason="x").number
-        codes = at_once(*[lambda who=who: approve(number, actor=who, now=LATER) for who in (one, two)])
+        codes = at_once(*[partial(approve, number, actor=who, now=LATER) for who in (one, two)])
         assert sorted(codes) in (["", "CHANGED_MEANWHILE"], ["", "NOTHING_TO_APPROVE"])
         assert PolicyVersion.objects.get(number=number).approved_by == (one, two)[codes.index("")]
 
@@ -93,6 +92,6 @@ def test_of_two_versions_that_follow_the_same_one_only_one_is_approved() -> None
         first, second = (
             propose(document(30 + 2 * step + more), actor=trader, now=NOW, reason="x").number for more in (0, 1)
         )
-        codes = at_once(lambda: approve(first, actor=one, now=LATER), lambda: approve(second, actor=two, now=LATER))
+        codes = at_once(partial(approve, first, actor=one, now=LATER), partial(approve, second, actor=two, now=LATER))
         assert sorted(codes) == ["", "STALE"]
         assert policy_in_force(LATER).number == (first, second)[codes.index("")]
