@@ -35,7 +35,7 @@ def policy_file_is_in_force(
     except InvalidPolicy:
         # The check above says so.
         return []
-    newest = policy_versions.newest()
+    newest = policy_versions.newest_with_effect()
     if newest is None or newest.checksum == policy_versions.checksum_of(document):
         return []
     return [

@@ -76,7 +76,7 @@ def present(at: datetime) -> Present:
     return Present(in_force=in_force(at).number, newest=_effective().values_list("number", flat=True)[:1].get())
 
 
-def newest() -> PolicyVersion | None:
+def newest_with_effect() -> PolicyVersion | None:
     """The newest version with effect, None where nothing has asked for a policy yet. Only what says which it is."""
     return _effective().only("number", "checksum").first()
 
