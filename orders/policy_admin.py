@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -125,9 +125,7 @@ class PolicyVersionAdmin(RecordAdmin):
     @admin.display(description="effect")
     def effect(self, version: PolicyVersion) -> SafeString | str:
         words = sorted({change["effect"] for change in version.changes} & EFFECT_TONES.keys())
-        return (
-            format_html(" ".join(["{}"] * len(words)), *(_badge(word, EFFECT_TONES[word]) for word in words)) or "none"
-        )
+        return format_html_join(" ", "{}", ((_badge(word, EFFECT_TONES[word]),) for word in words)) or "none"
 
     @admin.display(description="in force from")
     def holds_from(self, version: PolicyVersion) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from orders import policy
 from orders.policy import (
     SCHEMA,
     ApprovalLimits,
@@ -260,6 +262,24 @@ def test_schema_is_valid_and_names_every_limit_there_is() -> None:
         (sections["auto_approval"]["properties"], AutoApproval),
     ):
         assert set(named) == {field.name for field in fields(kind)}
+
+
+def keywords(schema: object) -> Iterator[str]:
+    """Every keyword that holds a value against a rule, wherever it stands in the schema."""
+    if isinstance(schema, dict):
+        for name, part in schema.items():
+            if name in ("properties", "$defs"):
+                for each in part.values():
+                    yield from keywords(each)
+            else:
+                yield name
+                yield from keywords(part)
+
+
+def test_every_keyword_of_the_schema_has_words_for_its_breach() -> None:
+    said = {"$schema", "$ref", "title", "description", "items"}
+    by_themselves = {"type", "required", "additionalProperties", "propertyNames", "pattern"}
+    assert set(keywords(SCHEMA)) == said | by_themselves | set(policy._RULES)
 
 
 BOTS_OWN = """
