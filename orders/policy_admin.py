@@ -28,7 +28,8 @@ from orders import policy_versions
 from orders.models import PolicyVersion
 from orders.order_page import Fact
 from orders.policy import InvalidPolicy
-from orders.policy_versions import PolicyRefused, Present
+from orders.policy_versions import Present
+from orders.refusal import Refused
 
 CHANGE = "admin:orders_policyversion_change"
 STANDING_TONES = {"in force": "good", "waits for approval": "warn", "scheduled": "accent"}
@@ -53,7 +54,7 @@ class ProposalForm(forms.Form):
         help_text="Empty: at once, or as soon as it is approved.",
     )
 
-    def refuse(self, refused: InvalidPolicy | PolicyRefused) -> None:
+    def refuse(self, refused: InvalidPolicy | Refused) -> None:
         """Each problem on the field it is about."""
         if isinstance(refused, InvalidPolicy):
             for problem in refused.problems:
@@ -171,7 +172,7 @@ class PolicyVersionAdmin(RecordAdmin):
         self._require_view(request)
         try:
             version = decide(number, actor=_actor(request), now=timezone.now())
-        except (PolicyRefused, InvalidPolicy) as refused:
+        except (Refused, InvalidPolicy) as refused:
             messages.error(request, f"Refused: {refused}")
             return redirect("admin:orders_policyversion_changelist")
         messages.success(request, f"{version} is {done}.")
@@ -202,7 +203,7 @@ class PolicyVersionAdmin(RecordAdmin):
                 reason=values["reason"],
                 effective_from=values["effective_from"],
             )
-        except (InvalidPolicy, PolicyRefused) as refused:
+        except (InvalidPolicy, Refused) as refused:
             form.refuse(refused)
             return None
         if version.loosens:
@@ -244,10 +245,10 @@ def build(version: PolicyVersion, *, actor: User, now: datetime) -> PolicyPage:
     )
 
 
-def _objection(check: Callable[[], None]) -> PolicyRefused | None:
+def _objection(check: Callable[[], None]) -> Refused | None:
     try:
         check()
-    except PolicyRefused as refused:
+    except Refused as refused:
         return refused
     return None
 

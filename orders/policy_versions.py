@@ -23,6 +23,7 @@ from orders.models import PolicyVersion
 from orders.policy import InvalidPolicy, Policy, parse_policy
 from orders.policy_diff import Change, Effect, changes, loosens
 from orders.policy_document import Problem
+from orders.refusal import Refused
 
 PROPOSE = "orders.propose_policyversion"
 APPROVE = "orders.approve_policyversion"
@@ -33,14 +34,6 @@ ATTEMPTS = 10
 CACHED = 64
 
 _parsed: dict[str, Policy] = {}
-
-
-class PolicyRefused(Exception):
-    """A step with a policy is refused and changed nothing. `code` is stable, the message is for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +121,13 @@ def propose(
     text: str, *, actor: User, now: datetime, reason: str, effective_from: datetime | None = None
 ) -> PolicyVersion:
     """Writes the next version. It is in force at once, or from `effective_from` on, unless it loosens a limit of the
-    version in force or of one that is scheduled: then it waits. Raises InvalidPolicy, PolicyRefused.
+    version in force or of one that is scheduled: then it waits. Raises InvalidPolicy, Refused.
     """
     _require(actor, PROPOSE, "propose a policy")
     if not reason.strip():
-        raise PolicyRefused("REASON_REQUIRED", "A policy needs the reason why it is proposed.")
+        raise Refused("REASON_REQUIRED", "A policy needs the reason why it is proposed.")
     if effective_from is not None and effective_from < now:
-        raise PolicyRefused(
-            "EFFECTIVE_IN_PAST", f"effective_from={effective_from.isoformat()} is before {now.isoformat()}."
-        )
+        raise Refused("EFFECTIVE_IN_PAST", f"effective_from={effective_from.isoformat()} is before {now.isoformat()}.")
     document = as_kept(text)
     proposed = PolicyVersion(
         document=document,
@@ -154,7 +145,7 @@ def propose(
         except IntegrityError:
             # Somebody else's came in between: this one has the next number, and is compared with theirs.
             continue
-    raise PolicyRefused("CHANGED_MEANWHILE", "Others propose policies right now: nothing was written, try again.")
+    raise Refused("CHANGED_MEANWHILE", "Others propose policies right now: nothing was written, try again.")
 
 
 def check_approval(version: PolicyVersion, *, actor: User, newest: int) -> None:
@@ -162,13 +153,13 @@ def check_approval(version: PolicyVersion, *, actor: User, newest: int) -> None:
     _require(actor, APPROVE, "approve a policy")
     _check_undecided(version)
     if version.proposed_by_id == actor.pk:
-        raise PolicyRefused("SELF_APPROVAL", f"{actor} proposed policy {version.number}: somebody else must approve.")
+        raise Refused("SELF_APPROVAL", f"{actor} proposed policy {version.number}: somebody else must approve.")
     if version.follows_id != newest:
         raise _stale(version, newest)
 
 
 def approve(number: int, *, actor: User, now: datetime) -> PolicyVersion:
-    """A second person agrees: it is in force now, or from when its proposer wanted it. Raises PolicyRefused, and
+    """A second person agrees: it is in force now, or from when its proposer wanted it. Raises Refused, and
     InvalidPolicy for a document that this version of the desk can't read.
     """
     # Looked up before the version: one that is approved in between then shows as decided, not as stale.
@@ -189,16 +180,16 @@ def approve(number: int, *, actor: User, now: datetime) -> PolicyVersion:
 def check_withdrawal(version: PolicyVersion, *, actor: User, now: datetime) -> None:
     """Raises the refusal that the version and the actor tell. Pages ask it what to offer."""
     if version.withdrawn_at is not None:
-        raise PolicyRefused("WITHDRAWN", f"Policy {version.number} is withdrawn.")
+        raise Refused("WITHDRAWN", f"Policy {version.number} is withdrawn.")
     is_scheduled = version.effective_from is not None
     if version.effective_from is not None and version.effective_from <= now:
-        raise PolicyRefused("IN_FORCE", f"Policy {version.number} has come into force: propose another one instead.")
+        raise Refused("IN_FORCE", f"Policy {version.number} has come into force: propose another one instead.")
     is_own = version.proposed_by_id == actor.pk
     if is_scheduled and any(change["effect"] == Effect.TIGHTENS for change in version.changes):
         # What was going to be tighter stays loose: that takes two, as every loosening does.
         _require(actor, APPROVE, "call off a policy that tightens")
         if is_own:
-            raise PolicyRefused(
+            raise Refused(
                 "SELF_APPROVAL",
                 f"{actor} proposed policy {version.number}: it tightens, somebody else must call it off.",
             )
@@ -207,7 +198,7 @@ def check_withdrawal(version: PolicyVersion, *, actor: User, now: datetime) -> N
 
 
 def withdraw(number: int, *, actor: User, now: datetime) -> PolicyVersion:
-    """Takes back a version that is not in force yet: its proposer, or whoever may approve. Raises PolicyRefused."""
+    """Takes back a version that is not in force yet: its proposer, or whoever may approve. Raises Refused."""
     version = _get(number)
     check_withdrawal(version, actor=actor, now=now)
     _change(version, withdrawn_by=actor, withdrawn_at=now, effective_from=None)
@@ -255,7 +246,7 @@ def _compare(proposed: PolicyVersion, *, now: datetime) -> None:
     standing = list(_effective().filter(number__gte=current.number).defer("document"))
     newest = standing[0]
     if newest.checksum == proposed.checksum:
-        raise PolicyRefused("NOTHING_CHANGED", f"The document is that of policy {newest.number}, letter by letter.")
+        raise Refused("NOTHING_CHANGED", f"The document is that of policy {newest.number}, letter by letter.")
     found = {version.number: _changes(version, proposed) for version in standing}
     proposed.follows = newest
     proposed.loosens = any(loosens(each) for each in found.values())
@@ -295,18 +286,18 @@ def _change(version: PolicyVersion, **columns: Any) -> None:
     undecided = Q(withdrawn_at__isnull=True, approved_at=version.approved_at, effective_from=version.effective_from)
     rows = PolicyVersion.objects.using(PRIMARY_ALIAS).filter(undecided, number=version.number)
     if rows.update(**columns) != 1:
-        raise PolicyRefused("CHANGED_MEANWHILE", f"Somebody else was faster with policy {version.number}.")
+        raise Refused("CHANGED_MEANWHILE", f"Somebody else was faster with policy {version.number}.")
 
 
 def _check_undecided(version: PolicyVersion) -> None:
     if version.withdrawn_at is not None:
-        raise PolicyRefused("WITHDRAWN", f"Policy {version.number} is withdrawn.")
+        raise Refused("WITHDRAWN", f"Policy {version.number} is withdrawn.")
     if version.effective_from is not None:
-        raise PolicyRefused("NOTHING_TO_APPROVE", f"Policy {version.number} waits for nobody.")
+        raise Refused("NOTHING_TO_APPROVE", f"Policy {version.number} waits for nobody.")
 
 
-def _stale(version: PolicyVersion, newest: int) -> PolicyRefused:
-    return PolicyRefused(
+def _stale(version: PolicyVersion, newest: int) -> Refused:
+    return Refused(
         "STALE",
         f"Policy {version.number} was compared with policy {version.follows_id}, and policy {newest} is the newest by"
         " now: propose it again.",
@@ -316,10 +307,10 @@ def _stale(version: PolicyVersion, newest: int) -> PolicyRefused:
 def _get(number: int) -> PolicyVersion:
     found = history().filter(number=number).first()
     if found is None:
-        raise PolicyRefused("UNKNOWN_POLICY", f"There is no policy {number}.")
+        raise Refused("UNKNOWN_POLICY", f"There is no policy {number}.")
     return found
 
 
 def _require(actor: User, permission: str, what: str) -> None:
     if not actor.has_perm(permission):
-        raise PolicyRefused("NOT_PERMITTED", f"{actor} may not {what}: the permission {permission} is missing.")
+        raise Refused("NOT_PERMITTED", f"{actor} may not {what}: the permission {permission} is missing.")

@@ -12,7 +12,8 @@ from django.db import connections
 
 from orders.context import policy_in_force
 from orders.models import PolicyVersion
-from orders.policy_versions import PolicyRefused, approve, in_force, propose
+from orders.policy_versions import approve, in_force, propose
+from orders.refusal import Refused
 from tests.factories import NOW, person
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("emptied_afterwards")]
@@ -32,7 +33,7 @@ def at_once(*actions: Callable[[], object]) -> list[str]:
             barrier.wait(timeout=20)
             action()
             codes[place] = ""
-        except PolicyRefused as refused:
+        except Refused as refused:
             codes[place] = refused.code
         except Exception as error:
             codes[place] = repr(error)

@@ -17,7 +17,8 @@ from orders import policy_versions
 from orders.context import policy_in_force
 from orders.models import PolicyVersion
 from orders.policy import InvalidPolicy
-from orders.policy_versions import PolicyRefused, approve, in_force, propose, withdraw
+from orders.policy_versions import approve, in_force, propose, withdraw
+from orders.refusal import Refused
 from tests.factories import NOW, person
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +48,7 @@ def officer() -> User:
     return person("olga", "risk officer")
 
 
-def code_of(refused: pytest.ExceptionInfo[PolicyRefused]) -> str:
+def code_of(refused: pytest.ExceptionInfo[Refused]) -> str:
     return refused.value.code
 
 
@@ -122,7 +123,7 @@ def test_loosening_waits_for_a_second_person(trader: User, officer: User) -> Non
 
 def test_proposer_cannot_approve_their_own_not_even_past_the_code(officer: User) -> None:
     proposed(12, officer)
-    with pytest.raises(PolicyRefused, match=r"^olga proposed policy 2: somebody else must approve\.$") as refused:
+    with pytest.raises(Refused, match=r"^olga proposed policy 2: somebody else must approve\.$") as refused:
         approve(2, actor=officer, now=LATER)
     assert code_of(refused) == "SELF_APPROVAL"
     row = PolicyVersion.objects.filter(number=2)
@@ -136,23 +137,23 @@ def test_proposer_cannot_approve_their_own_not_even_past_the_code(officer: User)
 @pytest.mark.parametrize("group", ["trader", "reviewer", "operator", "auditor"])
 def test_only_who_has_the_permission_approves(trader: User, group: str) -> None:
     proposed(12, trader)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approve(2, actor=person("other", group), now=LATER)
     assert code_of(refused) == "NOT_PERMITTED"
     assert policy_in_force(LATER).number == 1
 
 
 def test_only_who_has_the_permission_proposes() -> None:
-    with pytest.raises(PolicyRefused, match=r"^ada may not propose a policy: the permission .* is missing\.$"):
+    with pytest.raises(Refused, match=r"^ada may not propose a policy: the permission .* is missing\.$"):
         proposed(8, person("ada", "auditor"))
     assert PolicyVersion.objects.count() == 0
 
 
 def test_proposal_needs_a_reason_a_change_and_a_valid_document(trader: User, policy_file: Path) -> None:
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         propose(document(8), actor=trader, now=NOW, reason="  ")
     assert code_of(refused) == "REASON_REQUIRED"
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         propose(policy_file.read_text().replace("\n", "\r\n"), actor=trader, now=NOW, reason="same")
     assert code_of(refused) == "NOTHING_CHANGED"
     with pytest.raises(InvalidPolicy, match=r"^line 3, column 18: risk\.max_positions=-1: must be at least 1$"):
@@ -161,7 +162,7 @@ def test_proposal_needs_a_reason_a_change_and_a_valid_document(trader: User, pol
 
 
 def test_version_takes_effect_when_its_proposer_wants_it_never_in_the_past(trader: User, officer: User) -> None:
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         proposed(8, trader, effective_from=NOW - timedelta(seconds=1))
     assert code_of(refused) == "EFFECTIVE_IN_PAST"
     proposed(8, trader, effective_from=MONDAY)
@@ -206,7 +207,7 @@ def test_version_looser_than_the_one_in_force_waits_although_it_is_tighter_than_
 def test_stale_proposal_is_refused_by_name(trader: User, officer: User) -> None:
     proposed(12, trader)
     proposed(8, trader)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approve(2, actor=officer, now=LATER)
     assert str(refused.value) == (
         "Policy 2 was compared with policy 1, and policy 3 is the newest by now: propose it again."
@@ -221,22 +222,22 @@ def test_of_two_proposals_that_wait_the_second_is_stale_once_the_first_is_approv
     proposed(12, trader)
     proposed(14, trader)
     approve(2, actor=officer, now=LATER)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approve(3, actor=officer, now=LATER)
     assert code_of(refused) == "STALE"
 
 
 def test_decided_version_is_not_decided_again(trader: User, officer: User) -> None:
     proposed(8, trader)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approve(2, actor=officer, now=LATER)
     assert code_of(refused) == "NOTHING_TO_APPROVE"
     proposed(9, trader)
     withdraw(3, actor=trader, now=LATER)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         approve(3, actor=officer, now=LATER)
     assert code_of(refused) == "WITHDRAWN"
-    with pytest.raises(PolicyRefused, match=r"^There is no policy 7\.$"):
+    with pytest.raises(Refused, match=r"^There is no policy 7\.$"):
         approve(7, actor=officer, now=LATER)
 
 
@@ -247,14 +248,14 @@ def test_waiting_proposal_is_withdrawn_by_its_proposer_or_an_approver_and_nobody
     trader: User, officer: User
 ) -> None:
     proposed(12, trader)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         withdraw(2, actor=person("other", "trader"), now=LATER)
     assert code_of(refused) == "NOT_PERMITTED"
     version = withdraw(2, actor=trader, now=LATER)
     assert (version.withdrawn_by, version.withdrawn_at, version.effective_from) == (trader, LATER, None)
     proposed(13, trader)
     assert withdraw(3, actor=officer, now=LATER).withdrawn_by == officer
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         withdraw(3, actor=officer, now=LATER)
     assert code_of(refused) == "WITHDRAWN"
 
@@ -262,20 +263,20 @@ def test_waiting_proposal_is_withdrawn_by_its_proposer_or_an_approver_and_nobody
 def test_version_that_has_come_into_force_is_not_withdrawn(trader: User, officer: User) -> None:
     proposed(8, trader)
     for number in (1, 2):
-        with pytest.raises(PolicyRefused) as refused:
+        with pytest.raises(Refused) as refused:
             withdraw(number, actor=officer, now=LATER)
         assert code_of(refused) == "IN_FORCE"
 
 
 def test_calling_off_what_tightens_takes_two(trader: User, officer: User) -> None:
     proposed(8, trader, effective_from=MONDAY)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         withdraw(2, actor=trader, now=LATER)
     assert code_of(refused) == "NOT_PERMITTED"
     withdraw(2, actor=officer, now=LATER)
     assert policy_in_force(MONDAY).number == 1
     proposed(8, officer, effective_from=MONDAY)
-    with pytest.raises(PolicyRefused) as refused:
+    with pytest.raises(Refused) as refused:
         withdraw(3, actor=officer, now=LATER)
     assert code_of(refused) == "SELF_APPROVAL"
 

@@ -17,7 +17,8 @@ from orders import policy_versions
 from orders.models import PolicyVersion
 from orders.moments import InvalidMoment, moment
 from orders.policy import InvalidPolicy, parse_policy
-from orders.policy_versions import PolicyRefused, Present
+from orders.policy_versions import Present
+from orders.refusal import Refused
 
 
 class Command(BaseCommand):
@@ -61,7 +62,7 @@ class Command(BaseCommand):
         except InvalidPolicy as error:
             said = [f"{error.source}: {problem}" if error.source else str(problem) for problem in error.problems]
             raise CommandError("\n".join(said)) from error
-        except (PolicyRefused, InvalidMoment) as error:
+        except (Refused, InvalidMoment) as error:
             raise CommandError(str(error)) from error
 
     def _show(self, now: datetime, options: dict[str, Any]) -> None:
