@@ -309,5 +309,7 @@ LOGGING = {
         "django.db.backends": {"level": "DEBUG" if EMO_DB_DEBUG else "WARNING"},
         # In an outage it says the same several times a second; emo_site.db.connections says each change once.
         "psycopg.pool": {"level": "ERROR"},
+        # Anchors, and accesses that could not be written into the database.
+        "emo.audit": {"level": "INFO"},
     },
 }

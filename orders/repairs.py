@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from orders import audit
 from orders.choices import EventKind, OrderStatus
 from orders.execution_quality import Filled
 from orders.fills import filled_so_far, status_of, sums, takes_fills
@@ -80,15 +81,20 @@ def rebook(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
 def recount_events(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
     """Sets an order's event_count right where its complete trail is longer: each further event would be refused.
 
-    Refused where events are missing: a lower count would hide that they are.
+    Refused where events are missing, since a lower count would hide that they are, and where they don't follow from
+    each other: those that the count leaves out may be somebody else's.
     """
     with transaction.atomic():
         order = found(order_id).order
-        trail = list(order.events.order_by("sequence").values_list("sequence", "to_status", "seal"))
-        whole = [sequence for sequence, _, _ in trail] == list(range(1, len(trail) + 1))
+        trail = list(order.events.order_by("sequence").values_list("sequence", "to_status"))
+        whole = [sequence for sequence, _ in trail] == list(range(1, len(trail) + 1))
         if not whole or len(trail) <= order.event_count or trail[-1][1] != order.status:
             raise Refused("EVENTS_MISSING", "Its events on record don't account for what the order says.")
-        said, head = order.event_count, trail[-1][2]
+        try:
+            head = audit.head_of(order)
+        except audit.NotWhole as error:
+            raise Refused("EVENTS_FORGED", f"Its events on record don't follow from each other: {error}.") from error
+        said = order.event_count
         same = StagedOrder.objects.filter(pk=order.pk, event_count=said)
         if same.update(event_count=len(trail), audit_head=head) != 1:
             raise overtaken(order.pk)

@@ -1,4 +1,4 @@
-"""The seal of an event: a keyed hash over everything it says and the seal of the event before it. Pure.
+"""Seals: keyed hashes over what an event says and the seal of the event before it; the same for anchors. Pure.
 
 Whoever changes, removes or swaps a row without the key leaves a trail whose seals don't follow from its rows
 (HMAC, RFC 2104, with SHA-256).
@@ -6,12 +6,14 @@ Whoever changes, removes or swaps a row without the key leaves a trail whose sea
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def seal(
@@ -43,5 +45,30 @@ def seal(
         reason,
         seen,
     ]
-    text = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return _hash(key, _encode(said))
+
+
+def seal_anchor(key: bytes, line: Mapping[str, Any]) -> str:
+    """64 hexadecimal digits over a line of the anchors. No event has the same text: those are lists."""
+    return _hash(key, _encode(line))
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight digits that tell keys apart and give nothing of them away."""
+    return _hash(key, "fingerprint")[:8]
+
+
+def refuse_floats(said: Any, place: str = "seen") -> None:
+    """Raises TypeError for a float anywhere in the document: engines don't give every one back as it was written."""
+    if isinstance(said, float):
+        raise TypeError(f"{place}={said!r}: numbers with a fraction go in as texts")
+    if isinstance(said, Mapping):
+        for name, item in said.items():
+            refuse_floats(item, f"{place}.{name}")
+    elif isinstance(said, list | tuple):
+        for index, item in enumerate(said):
+            refuse_floats(item, f"{place}[{index}]")
+
+
+def _hash(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), "sha256").hex()
