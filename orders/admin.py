@@ -21,10 +21,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+import orders.audit_admin  # noqa: F401  # registers its list
 from emo_site import display
 from emo_site.db.selective import matching
 from emo_site.record_admin import BigTableAdmin, DefaultingFilter, RecordAdmin, period_filter, values_filter
 from orders import (
+    access,
     order_page,
     policy_admin,  # noqa: F401  # registers the policy's pages
     search,
@@ -284,6 +286,7 @@ class StagedOrderAdmin(BigTableAdmin):
         if page is None:
             raise Http404(f"There is no order {order_id}.")
         actor = _actor(request)
+        access.record_view(page.order, actor=actor, what="order page", now=timezone.now())
         offered = offers(page.order, actor)
         if fill_form is None and fill_offered(page.order, actor):
             fill_form = FillForm(legs=list(page.legs_on_record), initial={"executed_at": timezone.now()})

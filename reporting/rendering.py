@@ -26,6 +26,15 @@ TEMPLATES: dict[type, str] = {
 PRESENTATION = frozenset({"headline", "tone", "system_tone", "last_run_tone", "url", "history"})
 
 
+def name_of(report: Report) -> str:
+    return "orders" if isinstance(report, OrderReview) else "institutional"
+
+
+def rows_of(report: Report) -> int:
+    """How many rows that tell of a single order it holds."""
+    return len(report.recent_orders if isinstance(report, OrderReview) else report.recent_activity)
+
+
 def template_of(report: Report) -> str:
     return TEMPLATES[type(report)]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import cast
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -12,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from emo_site.outages import reads_from_replica
 from monitoring import health
+from orders import access
 from reporting import health_report, order_review, rendering
 from reporting.rendering import Report
 
@@ -40,6 +43,9 @@ def orders(request: HttpRequest) -> HttpResponse:
 def _respond(request: HttpRequest, report: Report) -> HttpResponse:
     wanted = request.GET.get("format", "html")
     if wanted == "json":
+        what, rows = f"{rendering.name_of(report)} report, json", rendering.rows_of(report)
+        # The view has let in only who is logged in.
+        access.record_export(actor=cast(User, request.user), what=what, row_count=rows, now=datetime.now(UTC))
         return HttpResponse(rendering.json_text(report), content_type="application/json")
     if wanted != "html":
         return JsonResponse({"error": f"format={wanted!r}: allowed are html and json"}, status=400)

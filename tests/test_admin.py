@@ -557,7 +557,8 @@ def test_the_order_page_asks_as_many_queries_for_thirty_fills_as_for_one(trader:
     for number in range(1, 30):
         book(number)
     assert len(client.get(url).context["page"].fills) == 30
-    assert _queries(client, url) == before <= 9
+    # Nine that read, and what is written about who looked (on a server, without a wait for standbys).
+    assert _queries(client, url) == before <= 9 + (1 if connection.vendor == "sqlite" else 2)
 
 
 def _queries(client: Client, url: str) -> int:

@@ -71,6 +71,8 @@ class OrderAccess(models.Model):
         indexes = (
             # The auditor's list, newest first.
             models.Index(name="order_accesses_at", fields=("at", "id")),
+            # The auditor's search for a person.
+            models.Index(name="order_accesses_actor", fields=("actor_name", "at")),
         )
 
     def __str__(self) -> str:

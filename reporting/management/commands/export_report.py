@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.management import get_system_username
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from emo_site.db.replicas import reading_from_replica
 from monitoring import health
+from orders import access
 from reporting import health_report, order_review, rendering
 from reporting.rendering import Report
 
@@ -42,6 +45,12 @@ class Command(BaseCommand):
         report = self._build(options["report"], now, timeout)
         text = rendering.json_text(report) if options["format"] == "json" else rendering.html_file(report)
         path: Path = options["output"] or self._default_path(options["report"], now, options["format"])
+        access.record_export(
+            actor=f"export_report by {get_system_username() or os.getuid()}",
+            what=f"{options['report']} report, {options['format']}: {path}",
+            row_count=rendering.rows_of(report),
+            now=now,
+        )
         try:
             rendering.write(path, text)
         except OSError as error:
