@@ -58,6 +58,19 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         """The last event of one type for the symbol at or before `at`."""
         return self.filter(event_type=event_type)._latest(symbol, at)
 
+    def latest_option_quotes(self, symbols: Iterable[str], *, at: datetime) -> dict[str, MarketEvent]:
+        """The last option quote of each padded OSI symbol at or before `at`, in one query; one without is left out."""
+        _require_zone("at", at)
+        quotes = self.filter(event_type=EventType.OPTION_QUOTE)
+        wanted = models.Q()
+        for symbol in dict.fromkeys(symbols):
+            times = quotes.filter(symbol=symbol, timestamp__lte=at).order_by("-timestamp").values("timestamp")[:1]
+            wanted |= models.Q(symbol=symbol, timestamp=models.Subquery(times))
+        if not wanted:
+            return {}
+        # Of several at one time the one with the highest id is the last.
+        return {event.symbol: event for event in quotes.filter(wanted).order_by("id")}
+
     def newest(self) -> MarketEvent | None:
         return self.order_by("-timestamp", "-id").first()
 

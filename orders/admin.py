@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 import orders.audit_admin  # noqa: F401  # registers its list
 from emo_site import display
@@ -27,6 +27,7 @@ from emo_site.db.selective import matching
 from emo_site.record_admin import BigTableAdmin, DefaultingFilter, RecordAdmin, period_filter, values_filter
 from orders import (
     access,
+    dossier,
     order_page,
     policy_admin,  # noqa: F401  # registers the policy's pages
     search,
@@ -34,7 +35,7 @@ from orders import (
 )
 from orders.choices import OPEN, TONES, OrderStatus
 from orders.decisions import BULK, DECISIONS, REFUSALS, Decision, fill_offered, offers
-from orders.forms import DecisionForm, FillForm, TicketForm
+from orders.forms import BulkDecisionForm, DecisionForm, FillForm, TicketForm
 from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
 from orders.querysets import StagedOrderQuerySet
 
@@ -78,6 +79,7 @@ class Chosen:
     scores: str
     notional: str
     created_by: str
+    seen_events: int
     objection: str
 
 
@@ -211,7 +213,7 @@ class StagedOrderAdmin(BigTableAdmin):
         if len(orders) > MAX_BULK:
             messages.error(request, too_many())
             return None
-        return self._confirmation(request, decision, orders, DecisionForm(decision=decision))
+        return self._confirmation(request, decision, orders, BulkDecisionForm(decision=decision))
 
     def _confirmation(
         self, request: HttpRequest, decision: Decision, orders: Iterable[StagedOrder], form: DecisionForm
@@ -234,23 +236,29 @@ class StagedOrderAdmin(BigTableAdmin):
         self._require_view(request)
         chosen = _decision(decision, BULK)
         ids = _order_ids(request.POST.getlist("order"))
-        form = DecisionForm(request.POST, decision=chosen)
+        form = BulkDecisionForm(request.POST, decision=chosen)
         if len(ids) > MAX_BULK:
             messages.error(request, too_many())
             return redirect(CHANGE_LIST)
         orders = self.get_queryset(request).in_bulk(ids)
         if not form.is_valid():
             return self._confirmation(request, chosen, (orders[each] for each in ids if each in orders), form)
-        self._decide_selected(request, chosen, ids, orders, form.words)
+        seen = {order_id: _seen_events(request, order_id) for order_id in ids}
+        self._decide_selected(request, chosen, seen, orders, form.words)
         return redirect(CHANGE_LIST)
 
     def _decide_selected(
-        self, request: HttpRequest, decision: Decision, ids: Sequence[UUID], orders: dict[UUID, StagedOrder], words: str
+        self,
+        request: HttpRequest,
+        decision: Decision,
+        seen: dict[UUID, int],
+        orders: dict[UUID, StagedOrder],
+        words: str,
     ) -> None:
         actor, done = _actor(request), 0
-        for order_id in ids:
+        for order_id, expected_events in seen.items():
             try:
-                decision.decide(order_id, actor, timezone.now(), words)
+                decision.decide(order_id, actor, timezone.now(), words, expected_events=expected_events)
                 done += 1
             except REFUSALS as refused:
                 name = order_page.named(orders[order_id]) if order_id in orders else str(order_id)
@@ -265,6 +273,7 @@ class StagedOrderAdmin(BigTableAdmin):
         return [
             path("decide/<slug:decision>/", view(self.decide_selected_view), name="orders_stagedorder_decide_selected"),
             path("<uuid:order_id>/decide/<slug:decision>/", view(self.decide_view), name="orders_stagedorder_decide"),
+            path("<uuid:order_id>/dossier/", view(self.dossier_view), name="orders_stagedorder_dossier"),
             path("<uuid:order_id>/fill/", view(self.fill_view), name="orders_stagedorder_fill"),
             *super().get_urls(),
         ]
@@ -293,7 +302,10 @@ class StagedOrderAdmin(BigTableAdmin):
         context = {
             "title": page.title,
             "page": page,
-            "decisions": [(decision, DecisionForm(decision=decision)) for decision in offered.decisions],
+            "decisions": [
+                (decision, DecisionForm(decision=decision, seen_events=page.order.event_count))
+                for decision in offered.decisions
+            ],
             "withheld": offered.withheld,
             "fill_form": fill_form,
         }
@@ -308,12 +320,25 @@ class StagedOrderAdmin(BigTableAdmin):
             messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
             return redirect(CHANGE, order_id)
         try:
-            order = chosen.decide(order_id, _actor(request), timezone.now(), form.words)
+            order = chosen.decide(
+                order_id, _actor(request), timezone.now(), form.words, expected_events=form.expected_events
+            )
         except REFUSALS as refused:
             messages.error(request, f"Refused: {refused}")
         else:
             messages.success(request, f"{order_page.title(order)} is {order.get_status_display()}.")
         return redirect(CHANGE, order_id)
+
+    @method_decorator(require_safe)
+    def dossier_view(self, request: HttpRequest, order_id: UUID) -> HttpResponse:
+        self._require_view(request)
+        found = dossier.build(order_id, now=timezone.now(), by=_actor(request).get_username())
+        if found is None:
+            raise Http404(f"There is no order {order_id}.")
+        if "download" not in request.GET:
+            return TemplateResponse(request, dossier.TEMPLATE, {"dossier": found, "page": found.page})
+        headers = {"Content-Disposition": f'attachment; filename="{found.file_name}"'}
+        return HttpResponse(dossier.html_file(found), headers=headers)
 
     @method_decorator(require_POST)
     def fill_view(self, request: HttpRequest, order_id: UUID) -> HttpResponse:
@@ -501,6 +526,7 @@ def _chosen(order: StagedOrder, decision: Decision, actor: User, now: Any) -> Ch
         scores=f"{display.score(order.risk_score)} / {display.score(order.compliance_score)}",
         notional=display.money(order.notional),
         created_by=order.created_by.get_username(),
+        seen_events=order.event_count,
         objection=str(decision.objection(order, actor) or ""),
     )
 
@@ -514,6 +540,14 @@ def _decision(name: str, allowed: Iterable[str]) -> Decision:
     if name not in allowed:
         raise Http404(f"There is no decision {name!r}.")
     return DECISIONS[name]
+
+
+def _seen_events(request: HttpRequest, order_id: UUID) -> int:
+    """How many events of the order the confirmation page knew of."""
+    text = request.POST.get(f"seen_events_{order_id}", "")
+    if not text.isdecimal():
+        raise BadRequest(f"seen_events_{order_id}={text!r}: a whole number is expected")
+    return int(text)
 
 
 def _order_ids(texts: Iterable[str]) -> list[UUID]:

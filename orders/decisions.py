@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from orders import workflow
 from orders.choices import OrderStatus
 from orders.context import ContextUnavailable
-from orders.models import StagedOrder
+from orders.models import OrderEvent, StagedOrder
+from orders.order_timeline import told
 from orders.policy import InvalidPolicy
 
 # What a decision may be refused with. A policy or market data that can't be read let nothing through.
@@ -27,10 +28,18 @@ class Decision:
     name: str
     label: str
     to: OrderStatus
-    decide: Callable[[UUID, User, datetime, str], StagedOrder]
+    act: Callable[[UUID, User, datetime, str], StagedOrder]
     asks: str = ""
     required: bool = False
     main: bool = False
+
+    def decide(
+        self, order_id: UUID, actor: User, now: datetime, text: str, *, expected_events: int | None = None
+    ) -> StagedOrder:
+        """Decides on what was seen: `expected_events` is the event_count of the page. Raises what is in REFUSALS."""
+        if expected_events is not None:
+            refuse_if_moved_on(order_id, expected_events, now)
+        return self.act(order_id, actor, now, text)
 
     def objection(self, order: StagedOrder, actor: User) -> workflow.Refused | None:
         """The refusal that can be told before trying."""
@@ -39,6 +48,15 @@ class Decision:
         except workflow.Refused as refused:
             return refused
         return None
+
+
+def refuse_if_moved_on(order_id: UUID, expected_events: int, now: datetime) -> None:
+    """Raises Refused, naming who did what, where the order has more events than a page showed."""
+    missed = OrderEvent.objects.filter(order=order_id, sequence__gt=expected_events).order_by("sequence")
+    if happened := told(missed, now=now):
+        raise workflow.Refused(
+            "CHANGED_MEANWHILE", f"{happened}, after the page that you decided on. Look again; nothing was changed."
+        )
 
 
 def _approve(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
@@ -69,7 +87,7 @@ DECISIONS = MappingProxyType(
                 name="approve",
                 label="Approve",
                 to=OrderStatus.APPROVED,
-                decide=_approve,
+                act=_approve,
                 asks="Note on the approval",
                 main=True,
             ),
@@ -77,20 +95,20 @@ DECISIONS = MappingProxyType(
                 name="reject",
                 label="Reject",
                 to=OrderStatus.REJECTED,
-                decide=_reject,
+                act=_reject,
                 asks="Reason to reject",
                 required=True,
             ),
-            Decision(name="submit", label="Submit to the broker", to=OrderStatus.SUBMITTED, decide=_submit, main=True),
+            Decision(name="submit", label="Submit to the broker", to=OrderStatus.SUBMITTED, act=_submit, main=True),
             Decision(
                 name="broker_reject",
                 label="Record the broker's refusal",
                 to=OrderStatus.BROKER_REJECTED,
-                decide=_broker_reject,
+                act=_broker_reject,
                 asks="The broker's reason",
                 required=True,
             ),
-            Decision(name="cancel", label="Cancel", to=OrderStatus.CANCELLED, decide=_cancel, asks="Reason to cancel"),
+            Decision(name="cancel", label="Cancel", to=OrderStatus.CANCELLED, act=_cancel, asks="Reason to cancel"),
         )
     }
 )

@@ -113,13 +113,18 @@ class FillForm(DeskForm):
 
 
 class DecisionForm(forms.Form):
-    """The text that goes with a decision: required for some, absent for others."""
+    """The text that goes with a decision: required for some, absent for others; and how many events the page showed."""
 
+    seen_events = forms.IntegerField(
+        widget=forms.HiddenInput,
+        min_value=1,
+        error_messages={"required": "What you decided on is not known: open the order and decide there."},
+    )
     text = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
 
-    def __init__(self, data: Any = None, *, decision: Decision) -> None:
+    def __init__(self, data: Any = None, *, decision: Decision, seen_events: int | None = None) -> None:
         # Several of these forms stand on one page.
-        super().__init__(data, auto_id=f"id_{decision.name}_%s")
+        super().__init__(data, auto_id=f"id_{decision.name}_%s", initial={"seen_events": seen_events})
         self.decision = decision
         if not decision.asks:
             del self.fields["text"]
@@ -129,5 +134,17 @@ class DecisionForm(forms.Form):
         field.error_messages["required"] = f"{decision.asks} is required."
 
     @property
+    def expected_events(self) -> int:
+        return int(self.cleaned_data["seen_events"])
+
+    @property
     def words(self) -> str:
         return str(self.cleaned_data.get("text", ""))
+
+
+class BulkDecisionForm(DecisionForm):
+    """The text for several orders at once; each of them comes with what the page showed of it."""
+
+    def __init__(self, data: Any = None, *, decision: Decision) -> None:
+        super().__init__(data, decision=decision)
+        del self.fields["seen_events"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,42 +13,40 @@ from uuid import UUID
 from django.core.serializers.json import DjangoJSONEncoder
 
 from emo_site import display
-from orders.choices import TONES, Instrument, OrderStatus, Side
-from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
+from orders.choices import OPEN, TONES, Instrument, OrderStatus
+from orders.market_context import MarketContext, Reading, Snapshot, Waiting, not_waited, snapshot_of, waited
+from orders.market_context import market_context as compared
+from orders.models import OrderLeg, Position, RuleOverride, StagedOrder
+from orders.options import max_loss
+from orders.order_case import OrderCase, gather_case
+from orders.order_costs import FillRow, OrderCosts, order_costs, side_of, slippage
+from orders.order_names import named, title
+from orders.order_timeline import EventRow, timeline
+from orders.payoff_curve import payoff_of
+from orders.payoff_diagram import PayoffDiagram, diagram
+from orders.portfolio_effect import Loss, Market, PortfolioEffect, portfolio_effect
+from orders.related_orders import RelatedOrder, related_orders
+from orders.score_table import SEVERITY_TONES, Score, scores_of
+
+__all__ = [
+    "SEVERITY_TONES",
+    "Fact",
+    "OrderPage",
+    "build",
+    "build_from",
+    "named",
+    "seen_by_the_rules",
+    "slippage",
+    "title",
+]
 
 NOT_ON_RECORD = "not on record"
-SEVERITY_TONES = {"block": "bad", "warn": "warn", "info": "muted"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
     label: str
     value: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One line of a score's table."""
-
-    code: str
-    severity: str
-    tone: str
-    message: str
-    measured: str
-    limit: str
-    points: str
-    citation: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One score and the contributions it is the sum of. `doubt` says where the stored score is another number."""
-
-    title: str
-    scale: str
-    rules: tuple[Rule, ...]
-    total: str
-    doubt: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,84 +62,279 @@ class LegRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventRow:
-    at: str
-    actor: str
-    kind: str
-    tone: str
-    change: str
+class OverrideRow:
+    code: str
+    given_by: str
+    given_at: str
+    expires_at: str
     reason: str
+    in_force: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillRow:
-    at: str
-    execution_id: str
-    leg: str
+class PositionRow:
+    """What is held now of the order's underlying; cost is positive where it was paid."""
+
+    instrument: str
+    strategy: str
     quantity: str
-    price: str
-    fees: str
-    slippage: str
-    venue: str
-    broker_order_id: str
+    cost: str
+    updated: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFigure:
+    """One of the few figures that a reviewer looks at first."""
+
+    label: str
+    value: str
+    note: str
+    tone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPage:
+    """`payoff` and `effect` are None where they can't be told; their reasons say why."""
+
     order: StagedOrder
     title: str
+    as_of: str
     status: str
     tone: str
+    headline: tuple[KeyFigure, ...]
     facts: tuple[Fact, ...]
     legs: tuple[LegRow, ...]
     legs_on_record: tuple[OrderLeg, ...]
+    payoff: PayoffDiagram | None
+    payoff_reason: str
     scores: tuple[Score, ...]
     seen: tuple[Fact, ...]
+    overrides: tuple[OverrideRow, ...]
+    effect: PortfolioEffect | None
+    effect_reason: str
+    judged: str
+    positions: tuple[PositionRow, ...]
+    market: MarketContext
     notes: tuple[Fact, ...]
     events: tuple[EventRow, ...]
     fills: tuple[FillRow, ...]
     fills_note: str
+    costs: OrderCosts
+    related: tuple[RelatedOrder, ...]
     metadata: str
 
 
 def build(order_id: UUID, *, now: datetime) -> OrderPage | None:
-    """Four queries, whatever the order went through; None where there is no such order."""
-    order = StagedOrder.objects.with_people().filter(pk=order_id).first()
-    if order is None:
-        return None
-    legs = tuple(order.legs.order_by("position"))
-    # A leg is named by its position; joining each fill to it would fetch it again.
-    positions = {leg.pk: leg.position for leg in legs}
+    """A constant number of queries, whatever the order went through; None where there is no such order."""
+    case = gather_case(order_id, now=now)
+    return None if case is None else build_from(case)
+
+
+def build_from(case: OrderCase) -> OrderPage:
+    order, now = case.order, case.now
     assessment = order.workflow_state.get("assessment")
+    payoff, payoff_reason = _payoff(case)
+    effect = _effect(case)
+    costs = _costs(case)
+    market = _market(case)
     return OrderPage(
         order=order,
         title=title(order),
+        as_of=display.moment(now),
         status=order.get_status_display(),
         tone=TONES.get(OrderStatus(order.status), "muted"),
+        headline=_headline(case, payoff, market),
         facts=_facts(order, now),
-        legs=tuple(_leg(leg) for leg in legs),
-        legs_on_record=legs,
+        legs=tuple(_leg(leg) for leg in case.legs),
+        legs_on_record=case.legs,
+        payoff=payoff,
+        payoff_reason=payoff_reason,
         scores=_scores(order, assessment) if assessment else (),
-        seen=_seen(assessment) if assessment else (),
+        seen=seen_by_the_rules(assessment) if assessment else (),
+        overrides=tuple(_override(override, now) for override in case.overrides),
+        effect=effect,
+        effect_reason="" if effect else "The rules have not judged this order, so what they saw is not on record.",
+        judged=display.moment(case.judged.now) if case.judged else "",
+        positions=tuple(_position(position) for position in case.positions),
+        market=market,
         notes=_notes(order),
-        events=tuple(_event(event) for event in order.events.order_by("sequence")),
-        fills=tuple(_fill(fill, positions) for fill in order.executions.order_by("execution_timestamp", "id")),
-        fills_note=_fills_note(order),
+        events=timeline(case.events),
+        fills=costs.fills,
+        fills_note=costs.note,
+        costs=costs,
+        related=related_orders(order, underlying=case.underlying, now=now),
         metadata=json.dumps(order.metadata, indent=2, sort_keys=True, ensure_ascii=False, cls=DjangoJSONEncoder),
     )
 
 
-def title(order: StagedOrder) -> str:
-    """ "buy 2 SPY", or "1 SPY combination" where the legs say the sides."""
-    quantity = display.number(order.quantity)
-    if order.side == Side.AS_DEFINED:
-        return f"{quantity} {order.symbol} combination"
-    return f"{order.get_side_display()} {quantity} {order.symbol}"
+def _scores(order: StagedOrder, assessment: Mapping[str, Any]) -> tuple[Score, ...]:
+    return scores_of(assessment, stored={"risk": order.risk_score, "compliance": order.compliance_score})
 
 
-def named(order: StagedOrder) -> str:
-    """How a message about several orders tells them apart."""
-    return f"{title(order)} [{order.client_order_id}]"
+def _headline(case: OrderCase, payoff: PayoffDiagram | None, market: MarketContext) -> tuple[KeyFigure, ...]:
+    order = case.order
+    figures = [
+        KeyFigure(label="Risk score", value=display.score(order.risk_score), note="0 safe to 100"),
+        KeyFigure(label="Compliance score", value=display.score(order.compliance_score), note="100 passes every rule"),
+    ]
+    if payoff:
+        figures += [
+            KeyFigure(label=figure.label, value=figure.value, note="")
+            for figure in payoff.figures
+            if figure.label in ("Max loss", "Max profit")
+        ]
+    figures.append(KeyFigure(label="Notional", value=display.money(order.notional), note=""))
+    waiting = market.waiting
+    if order.status in OPEN:
+        figures.append(
+            KeyFigure(label="Cost of waiting", value=waiting.money, note=waiting.basis_points, tone=waiting.tone)
+        )
+    return tuple(figures)
+
+
+def _payoff(case: OrderCase) -> tuple[PayoffDiagram | None, str]:
+    spot = case.spot
+    price, price_name = case.unit_price
+    try:
+        payoff = payoff_of(
+            case.signed_legs,
+            spot=spot.value if spot else None,
+            now=case.now,
+            volatilities=case.market.volatilities,
+            unit_price=price,
+        )
+    except ValueError as error:
+        return None, f"No diagram: {error}."
+    return diagram(
+        payoff,
+        underlying=case.underlying,
+        spot_age=f"{display.age(case.now - spot.at)} old" if spot else "",
+        premium_note=_premium_note(price, price_name),
+        volatility_note=_volatility_note(case),
+    ), ""
+
+
+def _premium_note(price: Decimal | None, name: str) -> str:
+    if price is None:
+        return "No price is on record: the premium is not counted."
+    return f"Net of premium at the {name} of {display.number(price)}."
+
+
+def _volatility_note(case: OrderCase) -> str:
+    """Where today's line has its volatilities from."""
+    quotes = [quote for quote in case.market.options.values() if quote.volatility is not None]
+    if not quotes:
+        return ""
+    oldest = display.age(case.now - min(quote.at for quote in quotes))
+    how = "solved from prices" if any(quote.solved for quote in quotes) else "as quoted"
+    return f"Today: Black-Scholes, implied volatilities {how}, the oldest {oldest} old, rate 0 %, no dividends."
+
+
+def _effect(case: OrderCase) -> PortfolioEffect | None:
+    if case.judged is None:
+        return None
+    return portfolio_effect(
+        case.judged,
+        case.signed_legs,
+        underlying=case.underlying,
+        loss=_loss(case),
+        market=Market(spot=case.spot.value if case.spot else None, volatilities=case.market.volatilities, at=case.now),
+    )
+
+
+def _loss(case: OrderCase) -> Loss:
+    """As the last assessment found it; an order from before that was kept is looked at by itself."""
+    order = case.order
+    if order.max_loss is not None or order.unbounded_loss:
+        return Loss(amount=order.max_loss)
+    if case.unit_price[0] is None:
+        return Loss(amount=None, unknown="no price of the order is on record")
+    return Loss(amount=max_loss(case.signed_legs))
+
+
+def _market(case: OrderCase) -> MarketContext:
+    contexts = [(case.staged, "When staged"), (case.judged, "Last judged")]
+    taken = [snapshot_of(context, name) for context, name in contexts if context is not None]
+    if len(taken) == 2 and taken[0].at == taken[1].at:
+        del taken[1]
+    symbols = tuple(dict.fromkeys([case.ticket.symbol, case.underlying]))
+    return compared(
+        (*taken, _snapshot_now(case, symbols)),
+        symbols=symbols,
+        waiting=_waiting(case),
+        unavailable=case.market.unavailable,
+    )
+
+
+def _snapshot_now(case: OrderCase, symbols: tuple[str, ...]) -> Snapshot:
+    market = case.market
+    options = {symbol: Reading(value=quote.price, at=quote.at) for symbol, quote in market.options.items()}
+    prices = {symbol: Reading(value=price.value, at=price.at) for symbol, price in market.prices.items()}
+    found = {**options, **prices}
+    nothing = Reading(value=None)
+    return Snapshot(
+        name="Now",
+        at=case.now,
+        quotes={symbol: found[symbol] for symbol in symbols if symbol in found},
+        equity=Reading(value=market.equity.value, at=market.equity.at) if market.equity else nothing,
+        iv_rank=Reading(value=market.iv_rank.value, at=market.iv_rank.at) if market.iv_rank else nothing,
+    )
+
+
+def _waiting(case: OrderCase) -> Waiting:
+    """Of an order that was not sent yet: what its price has moved since it was staged."""
+    order = case.order
+    if order.status not in OPEN or case.was_at_broker:
+        return not_waited("It waits no more.")
+    then = order.decision_price
+    if then is None and not case.ticket.legs and case.staged and case.staged.quote:
+        then = case.staged.quote.price
+    if then is None:
+        return not_waited("No price of the order is on record for when it was staged.")
+    if case.price_now is None:
+        missing = "a leg" if case.ticket.legs else "the order"
+        return not_waited(f"No price of {missing} is on record now.")
+    return waited(
+        side=side_of(order),
+        price_then=then,
+        price_now=case.price_now,
+        quantity=order.quantity,
+        multiplier=case.ticket.multiplier,
+        name_then="when staged",
+    )
+
+
+def _costs(case: OrderCase) -> OrderCosts:
+    return order_costs(
+        case.order,
+        case.fills,
+        # A leg is named by its position; joining each fill to it would fetch it again.
+        positions={leg.pk: leg.position for leg in case.legs},
+        multiplier=case.ticket.multiplier,
+        multipliers={leg.pk: leg.multiplier for leg in case.legs},
+        end_price=case.end_price,
+    )
+
+
+def _override(override: RuleOverride, now: datetime) -> OverrideRow:
+    return OverrideRow(
+        code=override.code,
+        given_by=override.given_by.get_username(),
+        given_at=display.moment(override.given_at),
+        expires_at=display.moment(override.expires_at),
+        reason=override.reason,
+        in_force=override.expires_at > now,
+    )
+
+
+def _position(position: Position) -> PositionRow:
+    return PositionRow(
+        instrument=position.instrument,
+        strategy=position.strategy or "none stated",
+        quantity=f"{position.quantity.normalize():+,f}",
+        cost=f"{position.cost:+,.2f}",
+        updated=display.moment(position.updated_at),
+    )
 
 
 def _facts(order: StagedOrder, now: datetime) -> tuple[Fact, ...]:
@@ -188,45 +381,7 @@ def _leg(leg: OrderLeg) -> LegRow:
     )
 
 
-def _scores(order: StagedOrder, assessment: Mapping[str, Any]) -> tuple[Score, ...]:
-    return (
-        _score("Risk score", "0 safe to 100", order.risk_score, assessment["risk"]["contributions"]),
-        _score(
-            "Compliance score",
-            "100 = every applicable rule passed",
-            order.compliance_score,
-            assessment["compliance"]["contributions"],
-        ),
-    )
-
-
-def _score(name: str, scale: str, stored: Decimal | None, contributions: Iterable[Mapping[str, Any]]) -> Score:
-    items = list(contributions)
-    total = sum((Decimal(item["points"]) for item in items), Decimal(0))
-    return Score(
-        title=name,
-        scale=scale,
-        rules=tuple(_rule(item) for item in items),
-        total=f"{total:.2f}",
-        doubt="" if stored == total else f"The order's row says {display.score(stored)}.",
-    )
-
-
-def _rule(item: Mapping[str, Any]) -> Rule:
-    severity = item["severity"] if item["applicable"] else "not applicable"
-    return Rule(
-        code=item["code"],
-        severity=severity,
-        tone=SEVERITY_TONES.get(severity, "muted"),
-        message=item["message"],
-        measured=item["measured"],
-        limit=item["limit"],
-        points=f"{Decimal(item['points']):.2f}",
-        citation=item["citation"],
-    )
-
-
-def _seen(assessment: Mapping[str, Any]) -> tuple[Fact, ...]:
+def seen_by_the_rules(assessment: Mapping[str, Any]) -> tuple[Fact, ...]:
     """What the rules saw, each with its time."""
     seen = assessment["seen"]
     quote = seen["quote"]
@@ -254,53 +409,3 @@ def _dated(value: str | None, at: str | None) -> str:
 def _notes(order: StagedOrder) -> tuple[Fact, ...]:
     rows = (("Note of the review", order.review_notes), ("Note of the ticket", str(order.metadata.get("note", ""))))
     return tuple(Fact(label=label, value=value) for label, value in rows if value)
-
-
-def _event(event: OrderEvent) -> EventRow:
-    to = OrderStatus(event.to_status)
-    before = OrderStatus(event.from_status).label if event.from_status else "new"
-    return EventRow(
-        at=display.moment(event.at),
-        actor=event.actor_name,
-        kind=event.get_kind_display(),
-        tone=TONES.get(to, "muted"),
-        change=f"{before} → {to.label}",
-        reason=event.reason,
-    )
-
-
-def _fill(fill: ExecutedOrder, positions: Mapping[int, int]) -> FillRow:
-    return FillRow(
-        at=display.moment(fill.execution_timestamp),
-        execution_id=fill.execution_id,
-        leg="whole order" if fill.leg_id is None else f"leg {positions[fill.leg_id]}",
-        quantity=display.number(fill.execution_quantity),
-        price=display.number(fill.execution_price),
-        fees=display.number(fill.fees),
-        slippage=slippage(fill),
-        venue=fill.venue,
-        broker_order_id=fill.broker_order_id,
-    )
-
-
-def slippage(fill: ExecutedOrder) -> str:
-    """Basis points, positive = cost to us, or "n/a: reason"."""
-    metrics = fill.performance_metrics
-    if metrics.get("slippage_bps") is None:
-        return str(metrics.get("reason", "n/a: not computed"))
-    benchmark = f"{metrics['benchmark']} {display.number(Decimal(metrics['benchmark_price']))}"
-    return f"{Decimal(metrics['slippage_bps']):+.2f} bps against the {benchmark}"
-
-
-def _fills_note(order: StagedOrder) -> str:
-    if order.filled_quantity == 0:
-        return "Nothing has been filled."
-    parts = [f"Filled {display.number(order.filled_quantity)} of {display.number(order.quantity)}"]
-    if order.average_fill_price is not None:
-        parts.append(f"average price {display.number(order.average_fill_price)}")
-    parts.append(
-        f"overfilled by {display.number(order.overfill)}"
-        if order.overfill
-        else f"{display.number(order.leaves_quantity)} left"
-    )
-    return ", ".join(parts) + "."

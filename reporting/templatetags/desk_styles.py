@@ -14,10 +14,10 @@ STYLESHEETS = ("desk/tokens.css", "desk/site.css")
 
 
 @register.simple_tag
-def inline_styles() -> SafeString:
-    """The stylesheets' own text: files of this project, no data of anybody's."""
+def inline_styles(*more: str) -> SafeString:
+    """The stylesheets' own text, `more` after those of every page: files of this project, no data of anybody's."""
     texts = []
-    for name in STYLESHEETS:
+    for name in (*STYLESHEETS, *more):
         found = finders.find(name)
         if not isinstance(found, str):
             raise template.TemplateSyntaxError(f"the stylesheet {name} is missing")
