@@ -235,15 +235,14 @@ class StagedOrderAdmin(BigTableAdmin):
     def decide_selected_view(self, request: HttpRequest, decision: str) -> HttpResponse:
         self._require_view(request)
         chosen = _decision(decision, BULK)
-        ids = _order_ids(request.POST.getlist("order"))
+        seen = _seen_orders(request.POST.getlist("order"))
         form = BulkDecisionForm(request.POST, decision=chosen)
-        if len(ids) > MAX_BULK:
+        if len(seen) > MAX_BULK:
             messages.error(request, too_many())
             return redirect(CHANGE_LIST)
-        orders = self.get_queryset(request).in_bulk(ids)
+        orders = self.get_queryset(request).in_bulk(list(seen))
         if not form.is_valid():
-            return self._confirmation(request, chosen, (orders[each] for each in ids if each in orders), form)
-        seen = {order_id: _seen_events(request, order_id) for order_id in ids}
+            return self._confirmation(request, chosen, (orders[each] for each in seen if each in orders), form)
         self._decide_selected(request, chosen, seen, orders, form.words)
         return redirect(CHANGE_LIST)
 
@@ -542,16 +541,11 @@ def _decision(name: str, allowed: Iterable[str]) -> Decision:
     return DECISIONS[name]
 
 
-def _seen_events(request: HttpRequest, order_id: UUID) -> int:
-    """How many events of the order the confirmation page knew of."""
-    text = request.POST.get(f"seen_events_{order_id}", "")
-    if not text.isdecimal():
-        raise BadRequest(f"seen_events_{order_id}={text!r}: a whole number is expected")
-    return int(text)
-
-
-def _order_ids(texts: Iterable[str]) -> list[UUID]:
+def _seen_orders(texts: Iterable[str]) -> dict[UUID, int]:
+    """The chosen orders from "id:number", each with how many of its events the confirmation page knew of."""
+    # One field for both: Django refuses a form of more than a thousand fields.
+    pairs = (text.rpartition(":")[::2] for text in texts)
     try:
-        return list(dict.fromkeys(UUID(text) for text in texts))
+        return {UUID(order_id): int(seen_events) for order_id, seen_events in pairs}
     except ValueError as error:
-        raise BadRequest(f"An order's id is expected: {error}") from error
+        raise BadRequest(f"An order's id and the number of its events are expected: {error}") from error

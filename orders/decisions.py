@@ -55,7 +55,7 @@ def refuse_if_moved_on(order_id: UUID, expected_events: int, now: datetime) -> N
     missed = OrderEvent.objects.filter(order=order_id, sequence__gt=expected_events).order_by("sequence")
     if happened := told(missed, now=now):
         raise workflow.Refused(
-            "CHANGED_MEANWHILE", f"{happened}, after the page that you decided on. Look again; nothing was changed."
+            "CHANGED_MEANWHILE", f"{happened}, while your page was open. Nothing was changed: look again."
         )
 
 

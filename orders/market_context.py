@@ -83,7 +83,8 @@ def market_context(
 ) -> MarketContext:
     """`snapshots` by time, the last one is now. A symbol that no snapshot has a quote of gets its row too."""
     rows = [_row(f"{symbol} price", [each.quotes.get(symbol) for each in snapshots], snapshots) for symbol in symbols]
-    rows.append(_row("IV rank, 0 to 1", [each.iv_rank for each in snapshots], snapshots))
+    # A share of a share would say little of a rank.
+    rows.append(_row("IV rank, 0 to 1", [each.iv_rank for each in snapshots], snapshots, in_bps=False))
     rows.append(_row("Account equity", [each.equity for each in snapshots], snapshots))
     return MarketContext(
         columns=tuple(Cell(value=each.name, age=display.moment(each.at)) for each in snapshots),
@@ -118,10 +119,12 @@ def _quotes(context: Context) -> list[Quote]:
     return [quote for quote in (context.underlying_quote, context.quote) if quote is not None]
 
 
-def _row(label: str, readings: list[Reading | None], snapshots: tuple[Snapshot, ...]) -> MarketRow:
+def _row(
+    label: str, readings: list[Reading | None], snapshots: tuple[Snapshot, ...], *, in_bps: bool = True
+) -> MarketRow:
     cells = tuple(_cell(reading, each.at) for reading, each in zip(readings, snapshots, strict=True))
     known = [reading.value if reading else None for reading in readings]
-    return MarketRow(label=label, cells=cells, change=_change(known[0], known[-1]))
+    return MarketRow(label=label, cells=cells, change=_change(known[0], known[-1], in_bps=in_bps))
 
 
 def _cell(reading: Reading | None, at: datetime) -> Cell:
@@ -131,10 +134,10 @@ def _cell(reading: Reading | None, at: datetime) -> Cell:
     return Cell(value=display.number(reading.value), age=age)
 
 
-def _change(then: Decimal | None, now: Decimal | None) -> str:
+def _change(then: Decimal | None, now: Decimal | None, *, in_bps: bool) -> str:
     if then is None or now is None:
         return "n/a"
     if now == then:
         return "unchanged"
     plain = f"{(now - then).normalize():+,f}"
-    return f"{plain} ({(now / then - 1) * BASIS_POINTS:+,.1f} bps)" if then > 0 else plain
+    return f"{plain} ({(now / then - 1) * BASIS_POINTS:+,.1f} bps)" if in_bps and then > 0 else plain

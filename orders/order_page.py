@@ -185,10 +185,9 @@ def _headline(case: OrderCase, payoff: PayoffDiagram | None, market: MarketConte
         ]
     figures.append(KeyFigure(label="Notional", value=display.money(order.notional), note=""))
     waiting = market.waiting
-    if order.status in OPEN:
-        figures.append(
-            KeyFigure(label="Cost of waiting", value=waiting.money, note=waiting.basis_points, tone=waiting.tone)
-        )
+    if order.status in OPEN and not case.was_at_broker:
+        note = waiting.basis_points or waiting.reason
+        figures.append(KeyFigure(label="Cost of waiting", value=waiting.money, note=note, tone=waiting.tone))
     return tuple(figures)
 
 
@@ -217,7 +216,7 @@ def _payoff(case: OrderCase) -> tuple[PayoffDiagram | None, str]:
 def _premium_note(price: Decimal | None, name: str) -> str:
     if price is None:
         return "No price is on record: the premium is not counted."
-    return f"Net of premium at the {name} of {display.number(price)}."
+    return f"Counted at the {name} of {display.number(price)}."
 
 
 def _volatility_note(case: OrderCase) -> str:
@@ -387,7 +386,12 @@ def seen_by_the_rules(assessment: Mapping[str, Any]) -> tuple[Fact, ...]:
     quote = seen["quote"]
     rows = (
         ("Judged", _when(seen["now"])),
-        ("Quote", f"{quote['symbol']} {quote['price']}, {_when(quote['at'])}" if quote else NOT_ON_RECORD),
+        (
+            "Quote",
+            f"{quote['symbol']} {display.number(Decimal(quote['price']))}, {_when(quote['at'])}"
+            if quote
+            else NOT_ON_RECORD,
+        ),
         ("Account equity", _dated(seen["equity"], seen["equity_at"])),
         ("IV rank", _dated(seen["iv_rank"], seen["iv_rank_at"])),
         ("Reviewer", seen["reviewer"] or "none: judged when it was staged"),

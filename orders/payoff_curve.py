@@ -48,6 +48,7 @@ class Payoff:
     max_profit: Decimal | None
     profit_known: bool
     ends_on: date | None
+    options: bool
     estimated: bool
 
 
@@ -88,6 +89,7 @@ def payoff_of(
         max_profit=_best(at_expiry) if several else max_profit(legs),
         profit_known=not several or bool(at_expiry),
         ends_on=ends_on,
+        options=bool(options),
         estimated=several,
     )
 

@@ -98,9 +98,6 @@ def diagram(
     """The picture of a payoff. The notes say where its spot, premium and volatilities come from."""
     figures = _figures(payoff, spot_age)
     drawn = (_drawing(payoff, "wide", WIDE, underlying), _drawing(payoff, "narrow", NARROW, underlying))
-    name = "At expiry" if payoff.ends_on is None else f"At expiry, {payoff.ends_on:%Y-%m-%d}"
-    if payoff.estimated and payoff.ends_on is not None:
-        name = f"When the first leg ends, {payoff.ends_on:%Y-%m-%d}"
     return PayoffDiagram(
         drawings=drawn if payoff.at_expiry or payoff.today else (),
         figures=figures,
@@ -109,8 +106,14 @@ def diagram(
         + ".",
         caption=tuple(note for note in _caption(payoff, premium_note, volatility_note) if note),
         shows_today=bool(payoff.today),
-        expiry_name=name,
+        expiry_name=_expiry_name(payoff),
     )
+
+
+def _expiry_name(payoff: Payoff) -> str:
+    if payoff.ends_on is None:
+        return "At expiry" if payoff.options else "At each price"
+    return f"{'When the first leg ends' if payoff.estimated else 'At expiry'}, {payoff.ends_on:%Y-%m-%d}"
 
 
 def _figures(payoff: Payoff, spot_age: str) -> tuple[Figure, ...]:
@@ -128,7 +131,7 @@ def _figures(payoff: Payoff, spot_age: str) -> tuple[Figure, ...]:
 
 def _max_loss(payoff: Payoff) -> str:
     if payoff.max_loss is None:
-        return "unbounded"
+        return "unbounded, each expiry by itself" if payoff.estimated else "unbounded"
     return f"{'at most ' if payoff.estimated else ''}{display.money(payoff.max_loss)}"
 
 
@@ -156,7 +159,9 @@ def _premium(premium: Decimal) -> str:
 
 
 def _caption(payoff: Payoff, premium_note: str, volatility_note: str) -> tuple[str, ...]:
-    today = f"No line for today: {payoff.no_today_reason}." if payoff.no_today_reason else volatility_note
+    today = ""
+    if payoff.options:
+        today = f"No line for today: {payoff.no_today_reason}." if payoff.no_today_reason else volatility_note
     expiry = f"No line at expiry: {payoff.no_expiry_reason}." if payoff.no_expiry_reason else ""
     estimated = (
         "The legs end on several days: the line is that of the first one, what lives on is valued by its volatility."

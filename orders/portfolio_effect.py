@@ -19,6 +19,7 @@ from orders.payoff_curve import RATE, Volatilities, missing_volatilities, years_
 
 MONEY = "account currency"
 NET = "at expiry, net of premium"
+UNBOUNDED = "unbounded"
 GREEKS = (
     ("delta", "shares"),
     ("gamma", "shares per 1 of spot"),
@@ -45,7 +46,7 @@ class EffectRow:
     after: str
     change: str
     note: str
-    worse: bool
+    unbounded: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +137,13 @@ def _here(context: Context, before: Sequence[Leg], after: Sequence[Leg], market:
     unpriced = sum(line.price is None for line in lines)
     note = f"at expiry; the premium of {unpriced} legs is not known and not counted" if unpriced else NET
     rows = [
-        _row("Worst-case loss", MONEY, note, lambda: _worst(before), lambda: _worst(after), more_is_worse=True),
+        _row("Worst-case loss", MONEY, note, lambda: _worst(before), lambda: _worst(after)),
         _row(
             "Margin",
             MONEY,
             "by strategy, grouped for the least",
             lambda: _margin(before, market),
             lambda: _margin(after, market),
-            more_is_worse=True,
         ),
     ]
     rows += [_greek(name, unit, before, after, market) for name, unit in GREEKS]
@@ -168,14 +168,13 @@ def _book(context: Context, loss: Loss, margin: EffectRow, underlying: str) -> t
     note = "positions, open orders and this order, each at its worst"
     shared = "the worst-case loss as a share of the account's equity"
     return (
-        _row("Worst-case loss", MONEY, note, before, after, more_is_worse=True),
+        _row("Worst-case loss", MONEY, note, before, after),
         _row(
             "Of the equity",
             "%",
             shared,
             lambda: _share(before(), context),
             lambda: _share(after(), context),
-            more_is_worse=True,
         ),
         # Underlyings are margined apart, so the change is known where the total is not.
         replace(
@@ -189,7 +188,7 @@ def _book(context: Context, loss: Loss, margin: EffectRow, underlying: str) -> t
 
 def _book_loss(context: Context) -> Decimal:
     if any(entry.max_loss is None for entry in context.book) or any(each.unbounded for each in context.commitments):
-        raise _NotKnown("unbounded")
+        raise _NotKnown(UNBOUNDED)
     if unknown := sum(each.unknown for each in context.commitments):
         raise _NotKnown(f"the loss of {unknown} open orders is not known")
     held = sum((entry.max_loss for entry in context.book if entry.max_loss is not None), Decimal(0))
@@ -200,7 +199,7 @@ def _own(loss: Loss) -> Decimal:
     if loss.unknown:
         raise _NotKnown(loss.unknown)
     if loss.amount is None:
-        raise _NotKnown("unbounded")
+        raise _NotKnown(UNBOUNDED)
     return loss.amount
 
 
@@ -213,7 +212,7 @@ def _share(amount: Decimal, context: Context) -> Decimal:
 def _worst(legs: Sequence[Leg]) -> Decimal:
     found = max_loss(legs)
     if found is None:
-        raise _NotKnown("unbounded")
+        raise _NotKnown(UNBOUNDED)
     return found
 
 
@@ -256,8 +255,6 @@ def _row(
     note: str,
     before: Callable[[], Decimal],
     after: Callable[[], Decimal],
-    *,
-    more_is_worse: bool = False,
 ) -> EffectRow:
     (then, why_then), (now, why_now) = _told(before), _told(after)
     change = None if then is None or now is None else now - then
@@ -268,7 +265,7 @@ def _row(
         after=_figure(now, why_now),
         change="n/a" if change is None else f"{change:+,.2f}" if change else "none",
         note=note,
-        worse=more_is_worse and (why_now == "unbounded" != why_then or (change is not None and change > 0)),
+        unbounded=why_now == UNBOUNDED,
     )
 
 
@@ -282,4 +279,4 @@ def _told(figure: Callable[[], Decimal]) -> tuple[Decimal | None, str]:
 def _figure(value: Decimal | None, reason: str) -> str:
     if value is not None:
         return f"{value:,.2f}"
-    return reason if reason == "unbounded" else f"n/a: {reason}"
+    return reason if reason == UNBOUNDED else f"n/a: {reason}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -64,6 +65,8 @@ def as_user(user: User) -> Client:
 
 
 def decide(client: Client, order: StagedOrder, name: str, **data: str) -> Any:
+    """`order` as the person saw it: what happened to it since is not in its event_count."""
+    data = {"seen_events": str(order.event_count), **data}
     return client.post(reverse("admin:orders_stagedorder_decide", args=[order.pk, name]), data)
 
 
@@ -208,11 +211,40 @@ def test_a_rejection_without_a_reason_is_refused(trader: User, reviewer: User, t
 
 def test_somebody_elses_decision_meanwhile_is_shown_not_overwritten(trader: User, reviewer: User) -> None:
     order = order_of(trader)
-    workflow.reject(order.pk, actor=person("rob", "reviewer"), now=timezone.now(), reason="Earnings.")
+    rob, before = person("rob", "reviewer"), timezone.now() - timedelta(seconds=12)
+    workflow.reject(order.pk, actor=rob, now=before, reason="Earnings.")
     response = decide(as_user(reviewer), order, "approve")
-    assert told(response) == ["Refused: This rejected order can't become approved."]
+    assert told(response) == [
+        "Refused: rob rejected it 12 s ago, while your page was open. Nothing was changed: look again."
+    ]
     order.refresh_from_db()
     assert (order.status, order.review_notes) == ("rejected", "Earnings.")
+
+
+def test_a_decision_on_what_has_moved_on_is_refused_even_where_it_would_be_legal(trader: User, reviewer: User) -> None:
+    order, rob, now = order_of(trader), person("rob", "reviewer"), timezone.now()
+    workflow.approve(order.pk, actor=rob, now=now - timedelta(seconds=5))
+    (message,) = told(decide(as_user(trader), order, "cancel"))
+    assert message.startswith("Refused: rob approved it 5 s ago, while your page was open.")
+    assert status_of(order) == OrderStatus.APPROVED
+    order.refresh_from_db()
+    assert told(decide(as_user(trader), order, "cancel")) == ["buy 2 SPY is cancelled."]
+
+
+def test_each_decision_form_carries_what_its_page_showed(trader: User, reviewer: User) -> None:
+    order = approved(trader, reviewer)
+    text = as_user(trader).get(page_of(order)).content.decode()
+    forms = text.count("/decide/")
+    assert forms == text.count('name="seen_events" value="2"') > 0
+    listed = choose(as_user(reviewer), "cancel_selected", order_of(trader)).content.decode()
+    assert re.search(r'name="order" value="[0-9a-f-]{36}:1"', listed)
+
+
+def test_a_decision_that_does_not_say_what_it_saw_is_refused(trader: User, reviewer: User) -> None:
+    order = order_of(trader)
+    (message,) = told(decide(as_user(reviewer), order, "approve", seen_events=""))
+    assert message == "What you decided on is not known: open the order and decide there."
+    assert status_of(order) == OrderStatus.PENDING_REVIEW
 
 
 def test_an_order_that_the_rules_block_by_now_is_refused_with_the_rule(trader: User, reviewer: User) -> None:
@@ -383,6 +415,11 @@ def choose(client: Client, action: str, *orders: StagedOrder, **data: Any) -> An
     return client.post(f"{LIST}?status=all", chosen)
 
 
+def chosen(*orders: StagedOrder) -> list[str]:
+    """What the confirmation page sends for orders as it showed them."""
+    return [f"{order.pk}:{order.event_count}" for order in orders]
+
+
 def test_the_confirmation_lists_each_order_and_what_will_be_refused(trader: User, reviewer: User) -> None:
     good, gone, own = order_of(trader), order_of(trader, quantity=Decimal(1)), order_of(reviewer)
     workflow.cancel(gone.pk, actor=trader, now=timezone.now())
@@ -400,10 +437,11 @@ def test_the_confirmation_lists_each_order_and_what_will_be_refused(trader: User
 def test_bulk_decisions_report_each_refusal_by_order(trader: User, reviewer: User) -> None:
     good, gone, own = order_of(trader), order_of(trader, quantity=Decimal(1)), order_of(reviewer)
     workflow.cancel(gone.pk, actor=trader, now=timezone.now())
-    response = as_user(reviewer).post(f"{LIST}decide/approve/", {"order": [good.pk, gone.pk, own.pk], "text": ""})
+    response = as_user(reviewer).post(f"{LIST}decide/approve/", {"order": chosen(good, gone, own), "text": ""})
     assert sorted(told(response)) == sorted(
         [
-            f"buy 1 SPY [{gone.client_order_id}]: This cancelled order can't become approved.",
+            f"buy 1 SPY [{gone.client_order_id}]: tom cancelled it 0 s ago, while your page was open."
+            " Nothing was changed: look again.",
             f"buy 2 SPY [{own.client_order_id}]: rita staged this order: somebody else must decide.",
             "1 order approved.",
         ]
@@ -413,7 +451,7 @@ def test_bulk_decisions_report_each_refusal_by_order(trader: User, reviewer: Use
 
 def test_a_bulk_rejection_needs_its_reason(trader: User, reviewer: User) -> None:
     orders, client = [order_of(trader), order_of(trader)], as_user(reviewer)
-    data = {"order": [order.pk for order in orders]}
+    data = {"order": chosen(*orders)}
     response = client.post(f"{LIST}decide/reject/", {**data, "text": " "})
     assert response.context["form"].errors["text"] == ["Reason to reject is required."]
     assert len(response.context["rows"]) == 2
@@ -422,9 +460,10 @@ def test_a_bulk_rejection_needs_its_reason(trader: User, reviewer: User) -> None
 
 def test_an_order_that_is_not_there_is_named(reviewer: User) -> None:
     unknown = uuid4()
-    response = as_user(reviewer).post(f"{LIST}decide/cancel/", {"order": [unknown]})
+    response = as_user(reviewer).post(f"{LIST}decide/cancel/", {"order": [f"{unknown}:1"]})
     assert told(response) == [f"{unknown}: There is no order {unknown}."]
-    assert as_user(reviewer).post(f"{LIST}decide/cancel/", {"order": ["x"]}).status_code == 400
+    assert as_user(reviewer).post(f"{LIST}decide/cancel/", {"order": ["x:1"]}).status_code == 400
+    assert as_user(reviewer).post(f"{LIST}decide/cancel/", {"order": [unknown]}).status_code == 400
 
 
 def test_too_many_orders_at_once_are_refused(trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,7 +471,7 @@ def test_too_many_orders_at_once_are_refused(trader: User, reviewer: User, monke
     orders = [order_of(trader), order_of(trader)]
     expected = ["More than 1 orders are selected: nothing was changed. Choose 1 or fewer at a time."]
     assert told(choose(as_user(reviewer), "approve_selected", orders[0], select_across="1")) == expected
-    assert told(as_user(reviewer).post(f"{LIST}decide/approve/", {"order": [order.pk for order in orders]})) == expected
+    assert told(as_user(reviewer).post(f"{LIST}decide/approve/", {"order": chosen(*orders)})) == expected
 
 
 @pytest.mark.parametrize("action", ["approve_selected", "reject_selected"])
@@ -557,8 +596,8 @@ def test_the_order_page_asks_as_many_queries_for_thirty_fills_as_for_one(trader:
     for number in range(1, 30):
         book(number)
     assert len(client.get(url).context["page"].fills) == 30
-    # Nine that read, and what is written about who looked (on a server, without a wait for standbys).
-    assert _queries(client, url) == before <= 9 + (1 if connection.vendor == "sqlite" else 2)
+    # Sixteen that read, and what is written about who looked (on a server, without a wait for standbys).
+    assert _queries(client, url) == before <= 16 + (1 if connection.vendor == "sqlite" else 2)
 
 
 def _queries(client: Client, url: str) -> int:
@@ -584,7 +623,7 @@ def test_texts_come_out_harmless_on_every_page(trader: User, reviewer: User) -> 
         assert response.status_code == 200
         _harmless(response.content.decode())
     _harmless(choose(client, "approve_selected", order).content.decode())
-    followed = client.post(f"{LIST}decide/reject/", {"order": [order.pk, order.pk], "text": EVIL}, follow=True)
+    followed = client.post(f"{LIST}decide/reject/", {"order": chosen(order, order), "text": EVIL}, follow=True)
     assert "<script>alert" not in followed.content.decode()
     _harmless(client.get(page_of(order)).content.decode())
     for url in ("/admin/orders/orderevent/", f"/admin/orders/orderevent/{order.events.last().pk}/change/"):
