@@ -19,6 +19,8 @@ from orders.order_legs import osi_of
 # No curve of interest rates is on record. At zero, an implied volatility that was solved here is consistent with it.
 RATE = 0.0
 SAMPLES = 96
+# To find where a line that was computed crosses zero: steps, and halvings of one.
+FINE, HALVINGS = 400, 30
 YEAR_SECONDS = 365 * 86_400
 CLOSE = time(16, 0, tzinfo=ZoneInfo("America/New_York"))
 
@@ -65,12 +67,14 @@ def payoff_of(
     ends_on = expiries[0] if expiries else None
     reason = _why_not_at_first_expiry(options, ends_on, volatilities) if several else ""
     zeros: tuple[Decimal, ...] = () if several else tuple(breakevens(legs))
+    first = _value_at(legs, close_of(ends_on), volatilities) if several and ends_on is not None and not reason else None
+    if first is not None:
+        zeros = _crossings(first, spots(legs, [], spot, unit_price))
     low, high = spots(legs, zeros, spot, unit_price)
     places = _samples(low, high, [*(leg.strike for leg in options if leg.strike is not None), *zeros])
-    if several and ends_on is not None and not reason:
-        at_expiry = _line(places, _value_at(legs, close_of(ends_on), volatilities))
-        zeros = _crossings(at_expiry)
-        at_expiry = tuple(sorted({*at_expiry, *((zero, Decimal(0)) for zero in zeros)}))
+    if first is not None:
+        known = {zero: Decimal(0) for zero in zeros}
+        at_expiry = tuple((place, known.get(place, profit)) for place, profit in _line(places, first))
     elif several:
         at_expiry = ()
     else:
@@ -186,12 +190,23 @@ def _line(places: Iterable[Decimal], value: Callable[[float], float]) -> tuple[P
     return tuple((place, Decimal(repr(value(float(place))))) for place in places if place > 0)
 
 
-def _crossings(line: Sequence[Point]) -> tuple[Decimal, ...]:
-    found = {spot for spot, profit in line if profit == 0}
-    for (left, low), (right, high) in pairwise(line):
-        if low * high < 0:
-            found.add(left + (right - left) * low / (low - high))
-    return tuple(sorted(found))
+def _crossings(value: Callable[[float], float], around: tuple[Decimal, Decimal]) -> tuple[Decimal, ...]:
+    """Where a smooth line changes its sign, to the cent, from half of the lowest spot to twice the highest."""
+    low, high = float(around[0]) / 2 or 0.01, float(around[1]) * 2
+    places = [low + (high - low) * place / FINE for place in range(FINE + 1)]
+    found = [_halved(value, left, right) for left, right in pairwise(places) if value(left) * value(right) < 0]
+    return tuple(Decimal(repr(round(zero, 2))) for zero in found)
+
+
+def _halved(value: Callable[[float], float], left: float, right: float) -> float:
+    below = value(left) < 0
+    for _ in range(HALVINGS):
+        middle = (left + right) / 2
+        if (value(middle) < 0) == below:
+            left = middle
+        else:
+            right = middle
+    return (left + right) / 2
 
 
 def _best(line: Sequence[Point]) -> Decimal | None:
