@@ -268,7 +268,7 @@ def _parts(found: ImplementationShortfall, label: str) -> list[CostRow]:
         ("Broker delay", found.broker_delay, "approval to arrival"),
         ("Execution", found.execution, "arrival to fill"),
         ("Opportunity", found.opportunity, "what was not filled, decision to end"),
-        ("Fees", found.fees, ""),
+        ("Fees", found.fees, "as above"),
     ]
     if found.review_delay is None:
         parts[:2] = [("Delay", found.delay, "decision to arrival; no price is on record for the approval")]

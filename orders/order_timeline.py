@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,10 @@ from typing import Any
 from emo_site import display
 from orders.choices import TONES, EventKind, OrderStatus
 from orders.models import OrderEvent
+from orders.score_table import NOT_APPLICABLE
+
+# One contribution's JSON.
+_Item = Mapping[str, Any]
 
 # How the page says that somebody did it: "rob approved it 12 s ago".
 DID: Mapping[EventKind, str] = {
@@ -106,22 +110,35 @@ def _score(name: str, before: Mapping[str, Any] | None, judged: Mapping[str, Any
 
 
 def _changes(before: Mapping[str, Any], judged: Mapping[str, Any]) -> tuple[str, ...]:
-    """Each rule whose severity or points are others than before."""
-    then, now = _by_code(before), _by_code(judged)
-    codes = [*now, *(code for code in then if code not in now)]
-    return tuple(text for code in codes if (text := _changed(code, then.get(code), now.get(code))))
+    """Each rule whose severity is another than before, and of the risk score's also those whose points are.
+
+    The compliance score shares its hundred points out among the rules that apply: each has others once one more does.
+    """
+    risk = _compared(before, judged, "risk", _with_points)
+    return (*risk, *_compared(before, judged, "compliance", _severity))
 
 
-def _by_code(assessment: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    items = [*assessment["risk"]["contributions"], *assessment["compliance"]["contributions"]]
-    return {item["code"]: item for item in items}
+def _compared(
+    before: Mapping[str, Any], judged: Mapping[str, Any], name: str, word: Callable[[_Item, _Item], str]
+) -> Iterator[str]:
+    then, now = ({item["code"]: item for item in each[name]["contributions"]} for each in (before, judged))
+    for code in [*now, *(code for code in then if code not in now)]:
+        if code not in then:
+            yield f"{code}: new, {_said(now[code])}"
+        elif code not in now:
+            yield f"{code}: no longer judged"
+        elif text := word(then[code], now[code]):
+            yield f"{code}: {text}"
 
 
-def _changed(code: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
-    if then is None or now is None:
-        return f"{code}: {'new, ' + str(now['severity']) if now else 'no longer judged'}"
+def _with_points(then: _Item, now: _Item) -> str:
     points = Decimal(now["points"]) - Decimal(then["points"])
-    severity = "" if then["severity"] == now["severity"] else f"{then['severity']} → {now['severity']}"
-    moved = f"{points:+.2f} points" if points else ""
-    parts = ", ".join(part for part in (severity, moved) if part)
-    return f"{code}: {parts}" if parts else ""
+    return ", ".join(part for part in (_severity(then, now), f"{points:+.2f} points" if points else "") if part)
+
+
+def _severity(then: _Item, now: _Item) -> str:
+    return "" if _said(then) == _said(now) else f"{_said(then)} → {_said(now)}"
+
+
+def _said(item: _Item) -> str:
+    return str(item["severity"]) if item["applicable"] else NOT_APPLICABLE

@@ -172,6 +172,38 @@ def test_no_page_is_wider_than_its_window(browser: Browser, desk: str, path: str
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_an_order_and_its_dossier_fit_their_window_and_draw_one_diagram(
+    browser: Browser, desk: str, width: int
+) -> None:
+    with browser.new_context(viewport={"width": width, "height": 800}) as context:
+        page = _log_in(context, desk, "rita")
+        page.goto(f"{desk}/admin/orders/stagedorder/?status=all")
+        page.get_by_role("link", name=re.compile("NVDA")).first.click()
+        for heading in ("Profit and loss", "Who looked at it"):
+            expect(page.get_by_role("heading", name=heading)).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            # Two are made, and the one for the other width is hidden, from screen readers too.
+            diagram = page.get_by_role("img", name=re.compile("Profit and loss of this order by the price of NVDA"))
+            expect(diagram).to_have_count(1)
+            shown = diagram.locator("text", has_text="Price of NVDA").bounding_box()
+            assert shown is not None
+            assert shown["height"] >= 9
+            if heading == "Profit and loss":
+                page.get_by_role("link", name="Dossier", exact=True).click()
+
+
+def test_an_order_that_moved_on_is_not_decided_from_an_old_page(context: BrowserContext, desk: str) -> None:
+    page = _log_in(context, desk, "rita")
+    page.goto(f"{desk}/admin/orders/stagedorder/?status=all")
+    page.get_by_role("link", name=re.compile("MSFT")).first.click()
+    order, other = page.url, context.new_page()
+    other.goto(order)
+    for each, words in ((other, "is cancelled"), (page, "rita cancelled it")):
+        each.get_by_role("button", name="Cancel", exact=True).click()
+        expect(each.get_by_text(re.compile(words)).first).to_be_visible()
+
+
 def test_refreshing_can_be_paused_and_keeps_the_focus(context: BrowserContext, desk: str) -> None:
     page = _log_in(context, desk, "rita")
     page.clock.install()

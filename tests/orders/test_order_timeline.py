@@ -25,6 +25,16 @@ def seen(*rules: tuple[str, str, str]) -> dict[str, Any]:
     }
 
 
+def with_compliance(document: dict[str, Any], *rules: tuple[str, str, str, bool]) -> dict[str, Any]:
+    items = [
+        Contribution(
+            code=code, severity=Severity(severity), message="", citation="", points=D(points), applicable=applicable
+        )
+        for code, severity, points, applicable in rules
+    ]
+    return {**document, "compliance": assessment_as_json(scored(items))}
+
+
 def event(kind: EventKind, minutes: int, seen: dict[str, Any], **changes: Any) -> OrderEvent:
     values = {"from_status": "pending_review", "to_status": OrderStatus.PENDING_REVIEW, "actor_name": "rob", **changes}
     return OrderEvent(kind=kind, at=NOW + timedelta(minutes=minutes), seen=seen, **values)
@@ -43,6 +53,13 @@ def test_each_assessment_is_compared_with_the_last_one() -> None:
     assert third.scores == ("risk 15.0 → 54.0", "compliance 0.0, unchanged")
     assert third.changes == ("A: info → warn, +4.00 points", "C: new, block", "B: no longer judged")
     assert third.since == "3 min later"
+
+
+def test_points_that_the_compliance_score_only_shares_out_anew_are_no_change() -> None:
+    before = with_compliance(STAGED.seen, ("X", "info", "100", True), ("SELF_APPROVAL", "info", "0", False))
+    after = with_compliance(STAGED.seen, ("X", "info", "60", True), ("SELF_APPROVAL", "info", "40", True))
+    rows = timeline([event(EventKind.STAGED, 0, before), event(EventKind.APPROVED, 1, after)])
+    assert rows[1].changes == ("SELF_APPROVAL: not applicable → info",)
 
 
 def test_an_assessment_that_says_the_same_has_no_changes() -> None:
