@@ -28,7 +28,7 @@ class Decision:
     name: str
     label: str
     to: OrderStatus
-    act: Callable[[UUID, User, datetime, str], StagedOrder]
+    act: Callable[[UUID, User, datetime, str, int | None], StagedOrder]
     asks: str = ""
     required: bool = False
     main: bool = False
@@ -37,9 +37,10 @@ class Decision:
         self, order_id: UUID, actor: User, now: datetime, text: str, *, expected_events: int | None = None
     ) -> StagedOrder:
         """Decides on what was seen: `expected_events` is the event_count of the page. Raises what is in REFUSALS."""
-        if expected_events is not None:
-            refuse_if_moved_on(order_id, expected_events, now)
-        return self.act(order_id, actor, now, text)
+        try:
+            return self.act(order_id, actor, now, text, expected_events)
+        except workflow.Refused as refused:
+            raise _told_by_whom(refused, order_id, expected_events, now) from refused
 
     def objection(self, order: StagedOrder, actor: User) -> workflow.Refused | None:
         """The refusal that can be told before trying."""
@@ -50,33 +51,37 @@ class Decision:
         return None
 
 
-def refuse_if_moved_on(order_id: UUID, expected_events: int, now: datetime) -> None:
-    """Raises Refused, naming who did what, where the order has more events than a page showed."""
+def _told_by_whom(
+    refused: workflow.Refused, order_id: UUID, expected_events: int | None, now: datetime
+) -> workflow.Refused:
+    """The refusal; of an order that has moved on since its page was shown, one that names everybody who moved it."""
+    if refused.code != "CHANGED_MEANWHILE" or expected_events is None:
+        return refused
     missed = OrderEvent.objects.filter(order=order_id, sequence__gt=expected_events).order_by("sequence")
-    if happened := told(missed, now=now):
-        raise workflow.Refused(
-            "CHANGED_MEANWHILE", f"{happened}, while your page was open. Nothing was changed: look again."
-        )
+    happened = told(missed, now=now)
+    if not happened:
+        return refused
+    return workflow.Refused(refused.code, f"{happened}, while your page was open. Nothing was changed: look again.")
 
 
-def _approve(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
-    return workflow.approve(order_id, actor=actor, now=now, note=text)
+def _approve(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    return workflow.approve(order_id, actor=actor, now=now, note=text, expected_events=expected)
 
 
-def _reject(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
-    return workflow.reject(order_id, actor=actor, now=now, reason=text)
+def _reject(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    return workflow.reject(order_id, actor=actor, now=now, reason=text, expected_events=expected)
 
 
-def _cancel(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
-    return workflow.cancel(order_id, actor=actor, now=now, reason=text)
+def _cancel(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    return workflow.cancel(order_id, actor=actor, now=now, reason=text, expected_events=expected)
 
 
-def _submit(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
-    return workflow.submit(order_id, actor=actor, now=now)
+def _submit(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    return workflow.submit(order_id, actor=actor, now=now, expected_events=expected)
 
 
-def _broker_reject(order_id: UUID, actor: User, now: datetime, text: str) -> StagedOrder:
-    return workflow.broker_reject(order_id, actor=actor, now=now, reason=text)
+def _broker_reject(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    return workflow.broker_reject(order_id, actor=actor, now=now, reason=text, expected_events=expected)
 
 
 DECISIONS = MappingProxyType(

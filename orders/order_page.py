@@ -337,7 +337,8 @@ def _position(position: Position) -> PositionRow:
 
 
 def _facts(order: StagedOrder, now: datetime) -> tuple[Fact, ...]:
-    reviewer = order.reviewed_by.get_username() if order.reviewed_by else "nobody yet"
+    nobody = "the policy" if order.approved_by_policy else "nobody yet"
+    reviewer = order.reviewed_by.get_username() if order.reviewed_by else nobody
     reviewed = f"{reviewer}, {display.moment(order.reviewed_at)}" if order.reviewed_at else reviewer
     confidence = NOT_ON_RECORD if order.confidence is None else f"{order.confidence * 100:.0f} %"
     rows = (
@@ -352,6 +353,7 @@ def _facts(order: StagedOrder, now: datetime) -> tuple[Fact, ...]:
         ("Staged by", order.created_by.get_username()),
         ("Staged", f"{display.moment(order.created_at)}, {display.age(now - order.created_at)} ago"),
         ("Reviewed by", reviewed),
+        ("Approval holds until", display.moment(order.approval_expires_at) if order.approval_expires_at else "no date"),
         ("Filled", f"{display.number(order.filled_quantity)} of {display.number(order.quantity)}"),
         ("Execution score", display.score(order.performance_score)),
         ("Environment", order.environment),

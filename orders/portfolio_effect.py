@@ -14,10 +14,13 @@ from decimal import Decimal
 from emo_site import display
 from orders.assessment import Context, Holding
 from orders.options import Greeks, Leg, greeks, margin_requirement, max_loss
+from orders.options.legs import net_premium
 from orders.order_legs import osi_of
 from orders.payoff_curve import RATE, Volatilities, missing_volatilities, years_until
 
 MONEY = "account currency"
+# What grouping for the least margin may take on a page: about a third of a second.
+MOST_CONTRACTS = 24
 NET = "at expiry, net of premium"
 UNBOUNDED = "unbounded"
 GREEKS = (
@@ -219,10 +222,26 @@ def _worst(legs: Sequence[Leg]) -> Decimal:
 def _margin(legs: Sequence[Leg], market: Market) -> Decimal:
     if market.spot is None:
         raise _NotKnown("no price of the underlying is on record")
+    netted = _netted(legs)
+    if len(netted) > MOST_CONTRACTS:
+        raise _NotKnown(f"{len(netted)} contracts are more than the {MOST_CONTRACTS} that a page has the time to group")
     try:
-        return margin_requirement(legs, market.spot)
+        return margin_requirement(netted, market.spot)
     except ValueError as error:
         raise _NotKnown(str(error)) from error
+
+
+def _netted(legs: Sequence[Leg]) -> list[Leg]:
+    """One line for each contract: a broker nets them. Its premium is what is left of all that was paid and received."""
+    groups: dict[Leg, list[Leg]] = {}
+    for leg in legs:
+        groups.setdefault(replace(leg, quantity=Decimal(0), price=Decimal(0)), []).append(leg)
+    lines = []
+    for contract, parts in groups.items():
+        if quantity := sum((leg.quantity for leg in parts), Decimal(0)):
+            price = net_premium(parts) / (quantity * contract.multiplier)
+            lines.append(replace(contract, quantity=quantity, price=price))
+    return lines
 
 
 def _greeks(legs: Sequence[Leg], market: Market) -> Greeks:

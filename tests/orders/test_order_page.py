@@ -17,7 +17,6 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from monitoring import events
 from monitoring.choices import EventType
 from orders import order_page, workflow
-from orders.choices import OrderStatus
 from orders.fill import Fill
 from orders.models import Position, RuleOverride, StagedOrder
 from orders.options import black_scholes, format_osi
@@ -255,7 +254,7 @@ def test_what_was_left_of_a_cancelled_order_is_priced_where_it_ended(trader: Use
 
 def test_an_order_that_was_never_judged_has_a_page_all_the_same(trader: User) -> None:
     order = staged(trader)
-    StagedOrder.objects.filter(pk=order.pk).update(workflow_state={}, status=OrderStatus.DRAFT)
+    StagedOrder.objects.filter(pk=order.pk).update(workflow_state={})
     found = page(order)
     assert (found.scores, found.effect) == ((), None)
     text = shown(order)

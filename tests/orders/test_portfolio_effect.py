@@ -69,6 +69,21 @@ def test_what_becomes_unbounded_is_called_out() -> None:
     assert not here(effect(naked, holdings=(SHARES,)))["Worst-case loss"].unbounded
 
 
+def test_contracts_are_netted_for_the_margin() -> None:
+    bought_back = Leg("C", D(470), D(1), D("1.00"), D(100), EXPIRY, "SPY")
+    assert told(here(effect([bought_back], holdings=(SHORT_CALL,)))["Margin"])[1] == "0.00"
+
+
+def test_a_book_that_takes_too_long_to_group_has_no_margin_and_says_so() -> None:
+    many = tuple(
+        Holding(right="P", strike=D(300 + strike), expiry=EXPIRY, quantity=D(1), multiplier=100, price=D(1))
+        for strike in range(25)
+    )
+    assert here(effect([], holdings=many))["Margin"].before == (
+        "n/a: 25 contracts are more than the 24 that a page has the time to group"
+    )
+
+
 def test_open_orders_count_as_if_they_were_filled() -> None:
     waiting = OpenOrder(
         client_order_id="o-1",
