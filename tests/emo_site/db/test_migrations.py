@@ -131,7 +131,7 @@ def test_events_that_are_there_are_sealed_and_unsealed_again(capsys: pytest.Capt
         assert set(StagedOrder.objects.values_list("audit_head", flat=True)) == {""}
         assert audit.verify(now=NOW).bad == len(orders)
         with pytest.MonkeyPatch.context() as patch:
-            sealing = importlib.import_module("orders.migrations.0008_seal_events")
+            sealing = importlib.import_module("orders.migrations.0009_seal_events")
             patch.setattr(sealing, "ORDERS_AT_ONCE", 2)
             patch.setattr(sealing, "SAY_EVERY", 4)
             migrate()

@@ -82,6 +82,6 @@ def _write(connection, model, column, rows):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0007_append_only_tables")]
+    dependencies = [("orders", "0008_policy_versions_in_a_row")]
 
     operations = [migrations.RunPython(seal_events, take_seals_away)]
