@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,8 @@ from django.core.management.base import CommandError
 
 from monitoring import events
 from monitoring.choices import EventType
-from orders import policy_versions, review, workflow
+from orders import policy_versions, review, risk, workflow
+from orders.assessment import Assessment
 from orders.choices import OrderType
 from orders.models import OrderEvent, PolicyVersion, StagedOrder
 from orders.review import NotReviewable, as_of, canonical
@@ -101,11 +103,16 @@ def test_event_without_an_assessment_is_passed_over() -> None:
 
 
 def test_difference_is_told_with_both_values(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    from orders import risk
-
     order = staged(person("tom", "trader"))
     settings.EMO_VERSION = "9.9.9"
-    monkeypatch.setitem(risk.CITATIONS, "ORDER_NOTIONAL", "another source")
+    of_then = risk.assess
+
+    def of_now(*seen: Any) -> Assessment:
+        found = of_then(*seen)
+        first, *others = found.contributions
+        return replace(found, contributions=(replace(first, citation="another source"), *others))
+
+    monkeypatch.setattr(risk, "assess", of_now)
     status, out, err = run(str(order.pk), "--json")
     assert status == 1
     found = json.loads(out)
