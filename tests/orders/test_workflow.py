@@ -608,6 +608,9 @@ def test_fill_of_an_unknown_leg_is_refused(condor: StagedOrder, trader: User, le
 def test_slippage_against_the_limit_is_kept_with_the_fill(
     trader: User, reviewer: User, side: Side, price: str, bps: str, money: str
 ) -> None:
+    if side == Side.SELL:
+        # Only what is held may be sold.
+        brought_to(S.EXECUTED, trader, reviewer)
     order = brought_to(S.SUBMITTED, trader, reviewer, side=side)
     execution = workflow.record_execution(order.pk, fill(quantity="2", price=price), actor=trader, now=LATER)
     assert execution.performance_metrics == {
@@ -619,6 +622,13 @@ def test_slippage_against_the_limit_is_kept_with_the_fill(
     order.refresh_from_db()
     # Whole at 40 points, slippage at 24 of 40 where it cost something, none of 20 for the time that it took.
     assert order.performance_score == (D(64) if side == Side.BUY else D(80))
+
+
+def test_shares_that_a_fill_bought_may_be_sold_once(trader: User, reviewer: User) -> None:
+    assert staged(trader, side=Side.SELL).violations == "MAX_TRADE_RISK:block,UNDEFINED_RISK:block"
+    brought_to(S.EXECUTED, trader, reviewer)
+    assert staged(trader, side=Side.SELL).violations == ""
+    assert staged(trader, side=Side.SELL).violations == "MAX_TRADE_RISK:block,UNDEFINED_RISK:block"
 
 
 def test_history_is_taken_over_as_one_event(trader: User, reviewer: User) -> None:
