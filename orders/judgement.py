@@ -19,6 +19,7 @@ from orders.policy import Policy
 from orders.ticket import Objection, Ticket, TicketLeg
 
 _MONEY = Decimal("1e-6")
+_LONGEST = 512
 # Sums of losses up to here fit their columns; a larger one counts as not known.
 _LARGEST = Decimal(10) ** 12
 
@@ -86,7 +87,9 @@ class Judgement:
         """The column of that name: "CODE:severity", blocks first."""
         found = [*self.risk.violations, *self.compliance.violations]
         found.sort(key=lambda item: item.severity != Severity.BLOCK)
-        return ",".join(dict.fromkeys(f"{item.code}:{item.severity}" for item in found))
+        told = ",".join(dict.fromkeys(f"{item.code}:{item.severity}" for item in found))
+        # More than the column holds is in the assessment itself; the worst come first.
+        return told if len(told) <= _LONGEST else told[:_LONGEST].rpartition(",")[0]
 
     def as_json(self) -> dict[str, Any]:
         """The whole assessment with its inputs: what an event of the audit trail keeps, and the order's row of the last

@@ -34,6 +34,7 @@ from orders.judgement import Judgement, judge, judge_each, listed, ticket_of
 from orders.models import OrderLeg, RuleOverride, StagedOrder
 from orders.reading import Recorded, read
 from orders.refusal import Refused
+from orders.rule_registry import can_be_overridden
 from orders.steps import (
     PERMISSIONS,
     change,
@@ -75,8 +76,6 @@ __all__ = [
 ]
 
 OVERRIDES = "orders.override_stagedorder"
-# Four eyes, and a stop that is meant for all orders.
-NOT_OVERRIDABLE = frozenset({"SELF_APPROVAL", "KILL_SWITCH"})
 # Who the trail names where the policy decided.
 POLICY = "policy"
 
@@ -491,7 +490,7 @@ def _approved_by_policy(order: StagedOrder, judgement: Judgement, now: datetime)
 def _check_overridable(code: str, judgement: Judgement) -> None:
     if code not in {item.code for item in judgement.blocks}:
         raise Refused("NOT_BLOCKING", f"{code} does not block this order: there is nothing to override.")
-    if code in NOT_OVERRIDABLE:
+    if not can_be_overridden(code):
         raise Refused("NOT_OVERRIDABLE", f"Nobody may override {code}.")
 
 

@@ -13,7 +13,7 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models.signals import post_migrate
 
 from tests.desk import collect_static
-from tests.run import browser_path, etcd_path, has_node, in_ci
+from tests.run import PROJECT, browser_path, etcd_path, has_node, in_ci
 from tests.tampering import protected_models, released
 
 BACKEND = os.environ.get("EMO_TEST_BACKEND", "sqlite")
@@ -63,6 +63,11 @@ def _plain_static_files(settings: object) -> None:
         **settings.STORAGES,  # type: ignore[attr-defined]
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+
+
+@pytest.fixture(autouse=True)
+def _policy_of_the_tests(settings: object) -> None:
+    settings.EMO_POLICY_FILE = PROJECT / "tests" / "policy.yaml"  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

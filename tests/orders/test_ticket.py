@@ -218,13 +218,13 @@ def test_legs_make_as_many_combinations_as_their_common_divisor(quantities: list
 def test_option_is_judged_at_its_underlying_multiplier_and_expiry() -> None:
     made = ticket(symbol=OSI)
     assert (made.underlying, made.multiplier, made.expiries) == ("SPY", 100, [EXPIRY])
-    assert made.option_legs(D(2)) == [Leg("P", D(440), D(2), D(2))]
+    assert made.option_legs(D(2)) == [Leg("P", D(440), D(2), D(2), expiry=EXPIRY, underlying="SPY")]
 
 
 def test_share_has_a_multiplier_of_one_and_no_expiry() -> None:
     made = ticket(side=Side.SELL)
     assert (made.underlying, made.multiplier, made.expiries) == ("SPY", 1, [])
-    assert made.option_legs(D(2)) == [Leg("S", None, D(-2), D(2), D(1))]
+    assert made.option_legs(D(2)) == [Leg("S", None, D(-2), D(2), D(1), underlying="SPY")]
 
 
 def test_legs_are_signed_by_their_action_and_keep_their_underlying() -> None:

@@ -55,7 +55,7 @@ def _market(now: datetime) -> list[events.Event]:
         )
 
     return [
-        event(EventType.EQUITY, "", "100000"),
+        event(EventType.EQUITY, "", "250000"),
         event(EventType.QUOTE, "SPY", "450.20"),
         event(EventType.QUOTE, "QQQ", "382.10"),
         event(EventType.IV_RANK, "SPY", "0.42"),
