@@ -334,8 +334,11 @@ class StagedOrderAdmin(BigTableAdmin):
         found = dossier.build(order_id, now=timezone.now(), by=_actor(request).get_username())
         if found is None:
             raise Http404(f"There is no order {order_id}.")
+        actor, order, now = _actor(request), found.page.order, timezone.now()
         if "download" not in request.GET:
+            access.record_view(order, actor=actor, what="dossier", now=now)
             return TemplateResponse(request, dossier.TEMPLATE, {"dossier": found, "page": found.page})
+        access.record_export(actor=actor, what=found.file_name, row_count=1, now=now, order=order)
         headers = {"Content-Disposition": f'attachment; filename="{found.file_name}"'}
         return HttpResponse(dossier.html_file(found), headers=headers)
 

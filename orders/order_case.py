@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -145,7 +146,11 @@ def _end_market(
     at_broker = any(event.to_status in AT_BROKER for event in events)
     if OrderStatus(order.status) not in TERMINAL or not order.leaves_quantity or not at_broker:
         return None
-    ended = next(event.at for event in reversed(events) if event.to_status == order.status)
+    # A fill that is put right or taken back after the end does not move the end.
+    since = list(takewhile(lambda event: event.to_status == order.status, reversed(events)))
+    if not since:
+        return None
+    ended = since[-1].at
     symbols, options = _symbols(ticket, None, underlying)
     return market_now(symbols=symbols, options=options, underlying=underlying, now=ended)
 

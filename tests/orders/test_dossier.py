@@ -126,6 +126,7 @@ def get(order_id: object, user: User, query: str = "") -> Any:
 
 def test_whoever_may_see_orders_may_read_it_and_nobody_else(order: StagedOrder, client: Client) -> None:
     assert get(order.pk, person("ada", "auditor")).status_code == 200
+    assert OrderAccess.objects.filter(order=order, actor_name="ada", what="dossier", kind=AccessKind.VIEWED).exists()
     assert get(order.pk, person("stranger")).status_code == 403
     assert client.get(reverse("admin:orders_stagedorder_dossier", args=[order.pk])).status_code == 302
     assert get(uuid4(), User.objects.get(username="ada")).status_code == 404
@@ -143,6 +144,8 @@ def test_the_download_is_the_file(order: StagedOrder) -> None:
     response = get(order.pk, User.objects.get(username="rita"), "?download")
     assert response["Content-Disposition"] == f'attachment; filename="dossier-{order.pk}.html"'
     assert "<style>" in response.content.decode()
+    exported = OrderAccess.objects.get(kind=AccessKind.EXPORTED)
+    assert (exported.order, exported.actor_name, exported.what) == (order, "rita", f"dossier-{order.pk}.html")
 
 
 def test_the_order_page_leads_to_both(order: StagedOrder) -> None:
@@ -166,7 +169,9 @@ def test_the_command_writes_the_file_by_either_id(
     assert capsys.readouterr().out == f"{target}\n"
     text = target.read_text()
     assert f'Dossier of order <span class="mono">{order.pk}</span>' in text
-    assert "on the console, EMO Desk" in text
+    assert re.search(r"Generated at .* by order_dossier by \w+, EMO Desk", text)
+    exported = OrderAccess.objects.get(kind=AccessKind.EXPORTED)
+    assert (exported.order, exported.what) == (order, f"dossier: {target}")
 
 
 def test_the_command_writes_below_the_data_folder_by_default(order: StagedOrder, tmp_path: Path, settings: Any) -> None:

@@ -20,6 +20,7 @@ from orders import order_page, workflow
 from orders.fill import Fill
 from orders.models import Position, RuleOverride, StagedOrder
 from orders.options import black_scholes, format_osi
+from orders.order_case import gather_case
 from orders.order_page import OrderPage
 from orders.related_orders import MOST
 from tests.factories import EXPIRY, NOW, equity, iron_condor, person, staged
@@ -250,6 +251,24 @@ def test_what_was_left_of_a_cancelled_order_is_priced_where_it_ended(trader: Use
     market((EventType.QUOTE, "SPY", "450.00", LATER))
     StagedOrder.objects.filter(pk=order.pk).update(decision_price=D(400), approval_price=D(400), arrival_price=D(400))
     assert {cost.label: cost.money for cost in page(order).costs.costs}["Opportunity"] == "+2.00"
+
+
+def test_a_bust_after_the_end_is_struck_and_does_not_move_the_end(trader: User) -> None:
+    market((EventType.QUOTE, "SPY", "400.00", NOW))
+    order = staged(trader, quantity=D(1))
+    workflow.approve(order.pk, actor=person("rita", "reviewer"), now=NOW)
+    workflow.submit(order.pk, actor=trader, now=NOW)
+    fill = Fill(execution_id="B-1", price=D("400"), quantity=D(1), executed_at=NOW)
+    workflow.record_execution(order.pk, fill, actor=trader, now=NOW)
+    market((EventType.QUOTE, "SPY", "450.00", NOW + timedelta(minutes=1)))
+    later = NOW + timedelta(minutes=2)
+    workflow.bust_execution("B-1", bust_id="B-1b", actor=trader, now=later, reason="Erroneous.")
+    order = StagedOrder.objects.get(pk=order.pk)
+    found = gather_case(order.pk, now=LATER)
+    assert found is not None
+    assert found.end_price == D(400)
+    assert [(row.execution_id, row.struck) for row in page(order).fills] == [("B-1", True), ("B-1b", True)]
+    assert shown(order).count('class="struck"') == 2
 
 
 def test_an_order_that_was_never_judged_has_a_page_all_the_same(trader: User) -> None:

@@ -124,6 +124,13 @@ def test_a_calendar_is_drawn_at_its_first_expiry_with_the_far_leg_at_its_volatil
     assert drawn(found).expiry_name == "When the first leg ends, 2025-12-05"
 
 
+def test_the_breakevens_of_a_calendar_are_found_far_from_its_strike_too() -> None:
+    low, high = curve(CALENDAR, volatility=0.8).breakevens
+    assert low < 380
+    assert high > 530
+    assert curve(CALENDAR, volatility=0.8).at_expiry[0][0] < low
+
+
 def test_a_calendar_without_volatilities_is_not_drawn_and_says_why() -> None:
     found = curve(CALENDAR, volatility=None)
     reason = (

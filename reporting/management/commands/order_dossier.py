@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.management import get_system_username
 from django.core.management.base import BaseCommand, CommandError
 
-from orders import dossier
+from orders import access, dossier
 from orders.models import StagedOrder
 from reporting import rendering
 
@@ -27,10 +28,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = datetime.now(UTC)
         order_id = _order_id(options["order"])
-        found = None if order_id is None else dossier.build(order_id, now=now, by=f"{getpass.getuser()} on the console")
+        actor = f"order_dossier by {get_system_username() or os.getuid()}"
+        found = None if order_id is None else dossier.build(order_id, now=now, by=actor)
         if found is None:
             raise CommandError(f"There is no order {options['order']!r} in {settings.EMO_ENV}.")
         path: Path = options["output"] or _default_path(found)
+        access.record_export(actor=actor, what=f"dossier: {path}", row_count=1, now=now, order=found.page.order)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             rendering.write(path, dossier.html_file(found))
