@@ -29,6 +29,15 @@ pytestmark = pytest.mark.django_db
 EVIL = "<script>alert('x\")</script>"
 
 
+@pytest.fixture(autouse=True)
+def _policy(tmp_path: Path, settings: Any) -> None:
+    """Limits that need no quotes: what the rules say is not what is tested here."""
+    settings.EMO_POLICY_FILE = tmp_path / "policy.yaml"
+    settings.EMO_POLICY_FILE.write_text(
+        'policy_version: "2025-10-27"\nrisk: {max_order_notional: 50000, max_risk_pct_trade: 0.02}\n'
+    )
+
+
 @pytest.fixture
 def order() -> StagedOrder:
     """Staged, approved, sent, filled, and looked at."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,15 @@ LATER = NOW + timedelta(minutes=20)
 # For the order itself, its legs, events, fills, overrides, positions, the market (prices, options, equity, rank), and
 # two for related orders.
 QUERIES = 12
+
+
+@pytest.fixture(autouse=True)
+def _policy(tmp_path: Path, settings: Any) -> None:
+    """Limits that need no quotes: what the rules say is not what is tested here."""
+    settings.EMO_POLICY_FILE = tmp_path / "policy.yaml"
+    settings.EMO_POLICY_FILE.write_text(
+        'policy_version: "2025-10-27"\nrisk: {max_order_notional: 50000, max_risk_pct_trade: 0.02}\n'
+    )
 
 
 @pytest.fixture
