@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +35,7 @@ SETTINGS = {
     "max_locks_per_transaction": "256",
     "timezone": "UTC",
 }
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 # Each database with the extension has a scheduler of its own, and each test worker has its database.
 TIMESCALE_SETTINGS = {
     "shared_preload_libraries": "timescaledb",
@@ -306,16 +307,20 @@ def _new_folder(name: str, inside: Path | None = None) -> Iterator[Path]:
         raise
 
 
-def postgresql_server() -> Server:
-    """A PostgreSQL of its own that a test may stop and start: `with postgresql_server() as server: ...`."""
+def postgresql_server(*, durable: bool = False) -> Server:
+    """A PostgreSQL of its own that a test may stop and start: `with postgresql_server() as server: ...`.
+
+    `durable`: it waits for the disk, as a server in use does.
+    """
     with _new_folder("postgresql") as folder:
-        return _new_server(_embedded_postgresql(folder), folder)
+        installation = _embedded_postgresql(folder)
+        return _new_server(replace(installation, settings=DURABLE) if durable else installation, folder)
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[str]:
+def postgresql(*, durable: bool = False) -> Iterator[str]:
     """The URL of a PostgreSQL, gone afterwards."""
-    with postgresql_server() as server:
+    with postgresql_server(durable=durable) as server:
         yield server.url
 
 
