@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_order_page_is_recorded_each_time(order: StagedOrder, client: Client) ->
     for _ in range(2):
         assert client.get(page_of(order)).status_code == 200
     assert rows() == [(AccessKind.VIEWED, "ada", "ada", order.pk, "order page", 1, "dev")] * 2
+
+
+def test_dossier_is_recorded_as_it_is_read_and_as_it_is_taken_out(
+    order: StagedOrder, client: Client, tmp_path: Path
+) -> None:
+    url, file = f"/admin/orders/stagedorder/{order.pk}/dossier/", tmp_path / "dossier.html"
+    assert client.get(url).status_code == 200
+    assert client.get(f"{url}?download").status_code == 200
+    call_command("order_dossier", str(order.pk), output=file, stdout=StringIO())
+    read, taken, written = rows()
+    assert read == (AccessKind.VIEWED, "ada", "ada", order.pk, "dossier", 1, "dev")
+    assert taken == (AccessKind.EXPORTED, "ada", "ada", order.pk, f"dossier-{order.pk}.html", 1, "dev")
+    assert written[:2] == (AccessKind.EXPORTED, None)
+    assert written[2].startswith("order_dossier by ")
+    assert written[3:] == (order.pk, f"dossier: {file}", 1, "dev")
 
 
 def test_order_page_costs_one_insert(

@@ -126,7 +126,7 @@ def test_events_that_are_there_are_sealed_and_unsealed_again(capsys: pytest.Capt
     before = list(OrderEvent.objects.order_by("pk").values_list("pk", "seal"))
     heads = list(StagedOrder.objects.order_by("pk").values_list("pk", "audit_head"))
     try:
-        migrate("orders", "0007")
+        migrate("orders", "0008")
         assert set(OrderEvent.objects.values_list("seal", flat=True)) == {""}
         assert set(StagedOrder.objects.values_list("audit_head", flat=True)) == {""}
         assert audit.verify(now=NOW).bad == len(orders)
