@@ -210,12 +210,14 @@ class _Desk:
         from orders.choices import OrderType, Side
         from orders.ticket import Ticket
 
+        # Bought, then sold: what is held covers the sale.
+        pair, sold = divmod(number, 2)
         ticket = Ticket(
-            symbol=_symbol(place * 37 + number),
-            side=Side.BUY if number % 2 else Side.SELL,
+            symbol=_symbol(place * 37 + pair),
+            side=Side.SELL if sold else Side.BUY,
             order_type=OrderType.LIMIT,
-            quantity=Decimal(1 + number % 7),
-            price=Decimal("100.25") if number % 2 else Decimal("99.75"),
+            quantity=Decimal(1 + pair % 7),
+            price=Decimal("99.75") if sold else Decimal("100.25"),
             strategy=f"strategy {place}",
             source="benchmark",
         )
@@ -239,8 +241,7 @@ def _lives(task: tuple[int, float]) -> tuple[int, float]:
     desk, number = _Desk(), 0
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
-        # Bought before sold: what is held covers the sale.
-        desk.live(place, number + 1 - 2 * (number % 2) + number % 2)
+        desk.live(place, number)
         number += 1
     return number * len(STEPS), time.perf_counter() - started
 
@@ -251,7 +252,7 @@ def _bulk() -> dict[str, Any]:
 
     desk, times = _Desk(), []
     for number in range(3):
-        orders = [desk.stage(100 + number, 2 * each + 1).pk for each in range(BULK)]
+        orders = [desk.stage(100 + number, 2 * each).pk for each in range(BULK)]
         started = time.perf_counter()
         outcomes = workflow.approve_each(orders, actor=desk.reviewer, now=datetime.now(UTC))
         times.append(time.perf_counter() - started)
@@ -281,7 +282,7 @@ def _statements() -> dict[str, int]:
         return len(seen), result
 
     found = {}
-    found["stage"], order = number_of(lambda: desk.stage(99, 1))
+    found["stage"], order = number_of(lambda: desk.stage(99, 2))
     now = datetime.now(UTC)
     found["approve"], _ = number_of(lambda: workflow.approve(order.pk, actor=desk.reviewer, now=now))
     found["submit"], _ = number_of(lambda: workflow.submit(order.pk, actor=desk.trader, now=now))

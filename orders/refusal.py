@@ -9,3 +9,7 @@ class Refused(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[str, str]]:
+        # Else it could not come back from another process.
+        return type(self), (self.code, str(self))
