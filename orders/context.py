@@ -64,6 +64,8 @@ class Gathered:
     contexts: tuple[Context, ...]
     state_number: int
     high_looked_until: datetime | None
+    policy: tuple[int, str] | None
+    """The number and the checksum of the version in force, None while there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,25 @@ def policy_in_force(now: datetime) -> PolicyInForce:
     """The version in force at `now`. Raises InvalidPolicy, naming its number."""
     version = policy_versions.in_force(now)
     return PolicyInForce(policy=policy_versions.policy_of(version), number=version.number)
+
+
+# The version under which this process last gathered, with its checksum: most often it is in force still.
+_last: dict[str, tuple[PolicyInForce, str]] = {}
+
+
+def gather_under_policy(questions: Sequence[Question], *, now: datetime) -> tuple[PolicyInForce, Gathered]:
+    """The policy in force and what it needs to see. The desk itself says which version is in force, so that it is not
+    asked for beforehand; only where it is another one than last time, all is gathered again.
+    """
+    if known := _last.get("one"):
+        in_force, checksum = known
+        gathered = gather(questions, in_force.policy, now=now)
+        if gathered.policy == (in_force.number, checksum):
+            return in_force, gathered
+    version = policy_versions.in_force(now)
+    in_force = PolicyInForce(policy=policy_versions.policy_of(version), number=version.number)
+    _last["one"] = (in_force, version.checksum)
+    return in_force, gather(questions, in_force.policy, now=now)
 
 
 def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> Gathered:
@@ -100,6 +121,7 @@ def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> G
         ),
         state_number=around.state_number,
         high_looked_until=around.high[2] if around.high else None,
+        policy=around.policy,
     )
 
 

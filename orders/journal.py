@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -185,7 +186,12 @@ class _Statement:
 
     def place(self, column: Any, value: Any) -> str:
         """A typed placeholder for the value of a model's field."""
-        self.parameters.append(column.get_db_prep_save(value, self.connection))
+        # psycopg knows every other type that fields hold; what Django's preparation adds is only its time.
+        if isinstance(column, models.JSONField):
+            value = column.get_db_prep_save(value, self.connection)
+        elif isinstance(value, Enum):
+            value = value.value
+        self.parameters.append(value)
         return f"%s::{_type_of(column)}"
 
 

