@@ -121,6 +121,10 @@ class Context:
     open_orders: tuple[OpenOrder, ...] = ()
     book: tuple[BookEntry, ...] = ()
     commitments: tuple[Commitment, ...] = ()
+    pairs: int | None = None
+    """How many pairs of strategy and underlying `book` and `commitments` hold between them, where one line without a
+    name stands for all other underlyings; None where each pair has a line of its own.
+    """
     staged_today: Commitment | None = None
     """All strategies together (its names are empty): what was staged since midnight in New York and still stands."""
     duplicates: tuple[str, ...] = ()

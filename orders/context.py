@@ -113,12 +113,9 @@ def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> G
         rate_limit=policy.max_orders_per_window,
     )
     market = _market(questions, around, now)
-    book = _book(around.held, trading_day(now))
+    scene = _scene(around, market, now)
     return Gathered(
-        contexts=tuple(
-            _context(place, question, _Scene(around=around, market=market, book=book, now=now))
-            for place, question in enumerate(questions)
-        ),
+        contexts=tuple(_context(place, question, scene) for place, question in enumerate(questions)),
         state_number=around.state_number,
         high_looked_until=around.high[2] if around.high else None,
         policy=around.policy,
@@ -148,7 +145,24 @@ class _Scene:
     around: Surroundings
     market: MarketFacts
     book: tuple[BookEntry, ...]
+    held: frozenset[tuple[str, str]]
+    committed: Standing
+    pairs: frozenset[tuple[str, str]]
     now: datetime
+
+
+def _scene(around: Surroundings, market: MarketFacts, now: datetime) -> _Scene:
+    book = _book(around.held, trading_day(now))
+    held = frozenset((entry.strategy, entry.underlying) for entry in book)
+    return _Scene(
+        around=around,
+        market=market,
+        book=book,
+        held=held,
+        committed=sum(around.committed.values(), Standing()),
+        pairs=held | around.committed.keys(),
+        now=now,
+    )
 
 
 def _context(place: int, question: Question, scene: _Scene) -> Context:
@@ -157,6 +171,7 @@ def _context(place: int, question: Question, scene: _Scene) -> Context:
     high = _highest(around, market)
     rank = market.iv_ranks.get(ticket.underlying)
     own = order.pk if order else None
+    commitments = _commitments(scene, ticket.underlying, order)
     return Context(
         now=now,
         quote=_quote(ticket.symbol, market),
@@ -172,8 +187,9 @@ def _context(place: int, question: Question, scene: _Scene) -> Context:
         trading_state=around.state,
         holdings=_holdings(around.held, ticket.underlying, trading_day(now)),
         open_orders=_open_orders(around.waiting.get(ticket.underlying, ()), order),
-        book=scene.book,
-        commitments=_commitments(around.committed, order),
+        book=_own_book(scene.book, ticket.underlying),
+        commitments=commitments,
+        pairs=_pairs(scene, order),
         staged_today=_staged_today(around.staged_today, order, now),
         duplicates=tuple(name for pk, name in around.duplicates.get(place, ()) if pk != own),
         orders_in_window=max(0, around.in_window.get(place, 0) - (own is not None)),
@@ -327,14 +343,40 @@ def _own(order: StagedOrder | None) -> Standing:
     return standing(order.status, max_loss=order.max_loss, unbounded=order.unbounded_loss, filled=order.filled_quantity)
 
 
-def _commitments(committed: dict[tuple[str, str], Standing], order: StagedOrder | None) -> tuple[Commitment, ...]:
+def _commitments(scene: _Scene, underlying: str, order: StagedOrder | None) -> tuple[Commitment, ...]:
+    """Each pair by itself where there are few; else those of the order's own underlying, and all others in one line."""
+    committed = scene.around.committed
     own_key = (order.strategy, order.underlying) if order and order.status in LIVE else None
-    found = []
-    for key, sums in sorted(committed.items()):
-        others = sums - _own(order) if key == own_key else sums
-        if others.orders > 0:
-            found.append(_commitment(*key, others))
-    return tuple(found)
+    few = len(committed) <= TOLD_APART
+    told = {key: sums for key, sums in committed.items() if few or key[1] == underlying}
+    rest = scene.committed
+    for sums in told.values():
+        rest -= sums
+    if own_key in told:
+        told[own_key] -= _own(order)
+    found = [_commitment(*key, sums) for key, sums in sorted(told.items()) if sums.orders > 0]
+    return (*found, _commitment("", "", rest)) if rest.orders > 0 else tuple(found)
+
+
+def _own_book(book: tuple[BookEntry, ...], underlying: str) -> tuple[BookEntry, ...]:
+    """As with commitments."""
+    if len(book) <= TOLD_APART:
+        return book
+    own = [entry for entry in book if entry.underlying == underlying]
+    losses = [entry.max_loss for entry in book if entry.underlying != underlying]
+    known = [loss for loss in losses if loss is not None]
+    whole = sum(known, Decimal(0)) if len(known) == len(losses) else None
+    return (*own, BookEntry(strategy="", underlying="", max_loss=whole)) if losses else tuple(own)
+
+
+def _pairs(scene: _Scene, order: StagedOrder | None) -> int | None:
+    if max(len(scene.book), len(scene.around.committed)) <= TOLD_APART:
+        return None
+    if order is None or order.status not in LIVE:
+        return len(scene.pairs)
+    own = (order.strategy, order.underlying)
+    alone = own not in scene.held and scene.around.committed[own].orders == 1
+    return len(scene.pairs) - alone
 
 
 def _staged_today(sums: Standing, order: StagedOrder | None, now: datetime) -> Commitment:

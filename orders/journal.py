@@ -17,9 +17,11 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
+import msgspec
 from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
+from psycopg.types.json import Jsonb
 
 from emo_site.db import prepared
 from orders.holdings import Move, after
@@ -188,7 +190,7 @@ class _Statement:
         """A typed placeholder for the value of a model's field."""
         # psycopg knows every other type that fields hold; what Django's preparation adds is only its time.
         if isinstance(column, models.JSONField):
-            value = column.get_db_prep_save(value, self.connection)
+            value = Jsonb(value, dumps=msgspec.json.encode)
         elif isinstance(value, Enum):
             value = value.value
         self.parameters.append(value)

@@ -381,9 +381,11 @@ def _max_positions(case: _RiskCase) -> Verdict:
     limit, context = case.policy.max_positions, case.context
     if limit is None:
         return not_armed("max_positions")
-    pairs = {(entry.strategy, entry.underlying) for entry in context.book}
-    pairs |= {(each.strategy, each.underlying) for each in context.commitments}
-    held = len(pairs | {(case.order.strategy, case.order.underlying)})
+    told = {(entry.strategy, entry.underlying) for entry in context.book}
+    told |= {(each.strategy, each.underlying) for each in context.commitments}
+    # Pairs of the order's own underlying are always told by name.
+    new = (case.order.strategy, case.order.underlying) not in told
+    held = (len(told) if context.pairs is None else context.pairs) + new
     return _against("Positions, with this one:", Decimal(held), Decimal(limit), shown=str(held), shown_limit=str(limit))
 
 

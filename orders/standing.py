@@ -28,6 +28,14 @@ class Standing:
     unbounded: int = 0
     unknown: int = 0
 
+    def __add__(self, other: Standing) -> Standing:
+        return Standing(
+            orders=self.orders + other.orders,
+            max_loss=self.max_loss + other.max_loss,
+            unbounded=self.unbounded + other.unbounded,
+            unknown=self.unknown + other.unknown,
+        )
+
     def __sub__(self, other: Standing) -> Standing:
         return Standing(
             orders=self.orders - other.orders,

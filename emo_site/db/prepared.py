@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import TransactionStatus
 
 
 class _PreparedCursor(psycopg.Cursor[Any]):
@@ -51,4 +53,14 @@ def changed_by_each(connection: BaseDatabaseWrapper, sql: str, parameters: Itera
 
 def _cursor(connection: BaseDatabaseWrapper) -> Any:
     connection.ensure_connection()
-    return connection._prepare_cursor(_PreparedCursor(connection.connection))  # type: ignore[attr-defined]
+    raw = connection.connection
+    if raw not in _generic and raw.info.transaction_status == TransactionStatus.IDLE:
+        # Left to itself the server plans five times anew, and statements with lists for ever. In a transaction it would
+        # be undone with it.
+        raw.execute("SET plan_cache_mode = force_generic_plan")
+        _generic.add(raw)
+    return connection._prepare_cursor(_PreparedCursor(raw))  # type: ignore[attr-defined]
+
+
+# Connections that plan a prepared statement once. (Nothing else here prepares any.)
+_generic: WeakSet[psycopg.Connection[Any]] = WeakSet()
