@@ -10,8 +10,8 @@ WIDTH = 120
 HEAD = """\
 # Rules
 
-This page is written by `manage.py rules_doc` from `orders/rule_registry.py`; `manage.py rules_doc --check` says whether
-it is current.
+This page is written by `manage.py write_docs` from `orders/rule_registry.py`; `manage.py write_docs --check` says
+whether it is current.
 
 Every rule runs on every order; none stops another. Each says its code, severity (info, warn, block), measured value,
 limit, points, citation and a message. The limits come from the policy; a limit that is not in it is not armed, and the

@@ -17,7 +17,7 @@ from tests.run import PROJECT
 
 def test_page_is_what_the_registry_says() -> None:
     assert (PROJECT / "docs/rules.md").read_text() == rules_page.page()
-    call_command("rules_doc", "--check")
+    call_command("write_docs", "--check")
 
 
 def test_page_that_is_not_current_is_told_and_written(tmp_path: Path, settings: LazySettings) -> None:
@@ -25,10 +25,10 @@ def test_page_that_is_not_current_is_told_and_written(tmp_path: Path, settings: 
     page = tmp_path / "docs" / "rules.md"
     page.parent.mkdir()
     page.write_text("old")
-    with pytest.raises(CommandError, match="not what the registry says: run"):
-        call_command("rules_doc", "--check")
+    with pytest.raises(CommandError, match="not what the code says: run"):
+        call_command("write_docs", "--check")
     assert page.read_text() == "old"
-    call_command("rules_doc")
+    call_command("write_docs")
     assert page.read_text() == rules_page.page()
 
 

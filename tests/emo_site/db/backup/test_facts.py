@@ -138,14 +138,14 @@ def test_sound_database_has_nothing_broken_and_nothing_behind(order: StagedOrder
 
 
 def test_sequence_that_is_behind_its_column_is_told(order: StagedOrder) -> None:
-    User.objects.create(pk=100, username="later")
+    User.objects.create(pk=1_000_000, username="later")
     with connection.cursor() as cursor:
         if BACKEND == "sqlite":
             cursor.execute("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'auth_user'")
         else:
             cursor.execute("SELECT setval('auth_user_id_seq', 1)")
     [told] = facts.behind(connection)
-    assert told.endswith("goes on with 2, but auth_user.id has 100")
+    assert told.endswith("goes on with 2, but auth_user.id has 1000000")
 
 
 @pytest.mark.postgresql
