@@ -231,8 +231,10 @@ def _update(statement: _Statement, change: Change) -> str:
         for name, value in change.all_columns.items()
     )
     text = f"UPDATE staged_orders SET {assigned} WHERE id = {statement.place(meta.pk, order.pk)}"  # noqa: S608
-    text += f" AND status = {statement.place(_field('status'), order.status)}"
-    text += f" AND event_count = {statement.place(_field('event_count'), order.event_count)}"
+    status = statement.place(_field("status"), order.status)
+    count = statement.place(_field("event_count"), order.event_count)
+    # Said so that no index is used but that of the key: of a plan made once, the wrong one would be used for ever.
+    text += f" AND (status, event_count) IS NOT DISTINCT FROM ({status}, {count})"
     if change.state_number is not None:
         environment = statement.place(_field("environment"), order.environment)
         number = statement.place(_field("event_count"), change.state_number)

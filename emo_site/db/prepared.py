@@ -58,6 +58,8 @@ def _cursor(connection: BaseDatabaseWrapper) -> Any:
         # Left to itself the server plans five times anew, and statements with lists for ever. In a transaction it would
         # be undone with it.
         raw.execute("SET plan_cache_mode = force_generic_plan")
+        # Django turns preparing off; its own cursors, which bind on the client, never prepare anyway.
+        raw.prepare_threshold = 0
         _generic.add(raw)
     return connection._prepare_cursor(_PreparedCursor(raw))  # type: ignore[attr-defined]
 
