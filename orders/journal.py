@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -137,18 +138,34 @@ def write_each(changes: Sequence[Change]) -> list[bool]:
     with transaction.atomic(using=connection.alias):
         if connection.vendor != "postgresql":
             return [write(change) for change in changes]
-        found: dict[int, bool] = {}
-        by_text: dict[str, list[int]] = {}
-        statements = [_statement_of(connection, change) for change in changes]
-        for place, (text, _) in enumerate(statements):
-            by_text.setdefault(text, []).append(place)
-        for text, places in by_text.items():
-            counts = prepared.changed_by_each(connection, text, [statements[place][1] for place in places])
-            found.update(zip(places, (count == 1 for count in counts), strict=True))
+        found = _write_together(changes, connection)
     for place, change in enumerate(changes):
         if found[place]:
             _take_over(change)
     return [found[place] for place in range(len(changes))]
+
+
+def _write_together(changes: Sequence[Change], connection: BaseDatabaseWrapper) -> dict[int, bool]:
+    """By place. Everybody locks first orders by id, then the sums of days by shard: nobody waits in a circle."""
+    prepared.rows(connection, _LOCK_ORDERS, [[change.order.pk for change in changes]])
+    places = sorted(range(len(changes)), key=lambda place: _place_of_risk(changes[place]))
+    statements = {place: _statement_of(connection, changes[place]) for place in places}
+    found: dict[int, bool] = {}
+    for text, alike in groupby(places, key=lambda place: statements[place][0]):
+        these = list(alike)
+        counts = prepared.changed_by_each(connection, text, [statements[place][1] for place in these])
+        found.update(zip(these, (count == 1 for count in counts), strict=True))
+    return found
+
+
+# Keys that point at the orders, such as those of new events, need not wait.
+_LOCK_ORDERS = "SELECT id FROM staged_orders WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+
+
+def _place_of_risk(change: Change) -> tuple[bool, date, int]:
+    """Of the row that its risk is added to; what adds none comes first."""
+    order = change.order
+    return bool(change.risk), trading_day(order.created_at), shard_of(order.pk)
 
 
 def _undoable(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:

@@ -41,7 +41,8 @@ def changed_by_each(connection: BaseDatabaseWrapper, sql: str, parameters: Itera
         cursor = wrapped.cursor
 
         def run(sql: str, many: Any, *args: Any) -> None:
-            cursor.executemany(sql, many, returning=True)
+            with connection.wrap_database_errors:
+                cursor.executemany(sql, many, returning=True)
             while True:
                 counts.append(int(cursor.rowcount))
                 if not cursor.nextset():
