@@ -67,3 +67,8 @@ def trading_day(moment: datetime) -> date:
 def shard_of(order_id: UUID) -> int:
     """The last digit of a time-ordered id is random."""
     return order_id.int % SHARDS
+
+
+def in_shard_of(other: UUID, order_id: UUID) -> UUID:
+    """`order_id` with its last digit changed to that of the other order."""
+    return UUID(int=order_id.int - shard_of(order_id) + shard_of(other))

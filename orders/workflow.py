@@ -35,6 +35,7 @@ from orders.models import OrderLeg, RuleOverride, StagedOrder
 from orders.reading import Recorded, read
 from orders.refusal import Refused
 from orders.rule_registry import can_be_overridden
+from orders.standing import in_shard_of
 from orders.steps import (
     PERMISSIONS,
     change,
@@ -100,7 +101,10 @@ def stage(
         question = Question(ticket=ticket, created_by=created_by.get_username(), staged_at=created_at)
         judgement = judge(question, now=now)
         order = _order(ticket, judgement, created_by=created_by, now=now, created_at=created_at or now)
-        order.replaces_id = replaces
+        if replaces is not None:
+            order.replaces_id = replaces
+            # The two change one row of their day's risk, and not two that somebody else locks in the other order.
+            order.pk = in_shard_of(replaces, order.pk)
         _insert(order, ticket, judgement, now)
         equity.keep_high(judgement.context, judgement.high_looked_until, now=now)
         return _approved_by_policy(order, judgement, now)
