@@ -237,9 +237,11 @@ def _holding(execution_id: str) -> ExecutedOrder:
 def _set_aside(
     execution_id: str, fill: Fill, kind: FillKind, *, actor: User, now: datetime, reason: str
 ) -> ExecutedOrder:
+    order_id = _holding(execution_id).staged_order_id
     for _ in range(TRIES):
+        recorded = found(order_id)
+        # Asked once the order is read: whoever sets the fill aside after this is seen by the write.
         old = _holding(execution_id)
-        recorded = found(old.staged_order_id)
         wanted = _replaced(recorded, old, fill, kind, actor=actor, now=now, reason=reason)
         with transaction.atomic():
             row = write(wanted)

@@ -225,12 +225,13 @@ def _statement_of(connection: BaseDatabaseWrapper, change: Change) -> tuple[str,
     statement = _Statement(connection)
     _prepare_keys(change.event, change.fill)
     statement.part("written", _update(statement, change))
+    # PostgreSQL runs the last part first: the day's sum is locked before positions, as where positions are built anew.
+    if change.moves:
+        statement.part("moved", _addition_to_positions(statement, change))
     if change.risk:
         statement.part("risk", _addition_to_risk(statement, change.order, change.risk))
     if change.fill is not None:
         statement.part("fill", _insertion(statement, change.fill, "written"))
-    if change.moves:
-        statement.part("moved", _addition_to_positions(statement, change))
     return statement.ending_in(_insertion(statement, change.event, "written")), statement.parameters
 
 
