@@ -12,7 +12,8 @@ from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Case, Count, DecimalField, ExpressionWrapper, F, Q, Sum, Value, When
+from django.db.models import Case, Count, DecimalField, ExpressionWrapper, F, FloatField, Q, Sum, Value, When
+from django.db.models.functions import Cast
 
 from emo_site.db import prepared
 from orders.choices import TradingState
@@ -310,7 +311,9 @@ _HELD = ("underlying", "strategy", "right", "strike", "expiry", "quantity", "mul
 
 def _committed(live: Any) -> dict[tuple[str, str], Standing]:
     money: DecimalField[Any, Any] = DecimalField(max_digits=38, decimal_places=6)
-    left = ExpressionWrapper(F("max_loss") * (F("quantity") - F("filled_quantity")) / F("quantity"), output_field=money)
+    # SQLite keeps whole figures as integers, and would divide them as such.
+    unfilled = Cast(F("quantity") - F("filled_quantity"), FloatField())
+    left = ExpressionWrapper(F("max_loss") * unfilled / F("quantity"), output_field=money)
     loss = Case(When(filled_quantity__lt=F("quantity"), then=left), default=Value(Decimal(0)), output_field=money)
     unbounded, unknown = Q(unbounded_loss=True), Q(max_loss__isnull=True, unbounded_loss=False)
     groups = live.order_by("strategy", "underlying").values_list("strategy", "underlying")
