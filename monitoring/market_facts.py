@@ -83,10 +83,11 @@ def gather(
 def _one_by_one(
     events: MarketEventQuerySet, *, symbols: Sequence[str], underlyings: Sequence[str], at: datetime, since: datetime
 ) -> MarketFacts:
-    ranks = {symbol: events.latest_of(EventType.IV_RANK, symbol, at=at) for symbol in underlyings}
-    equity = events.latest_of(EventType.EQUITY, "", at=at)
-    curve = events.filter(symbol="", event_type=EventType.EQUITY, timestamp__gt=since, timestamp__lte=at)
-    highest = curve.exclude(price=None).order_by("-price", "timestamp").first()
+    told = events.exclude(price=None)
+    ranks = {symbol: told.latest_of(EventType.IV_RANK, symbol, at=at) for symbol in underlyings}
+    equity = told.latest_of(EventType.EQUITY, "", at=at)
+    curve = told.filter(symbol="", event_type=EventType.EQUITY, timestamp__gt=since, timestamp__lte=at)
+    highest = curve.order_by("-price", "timestamp").first()
     return MarketFacts(
         prices=events.latest_prices(symbols, at=at),
         iv_ranks={
