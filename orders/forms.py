@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django import forms
@@ -11,7 +12,8 @@ from orders import workflow
 from orders.choices import OrderType, Side, TimeInForce
 from orders.decisions import Decision
 from orders.fill import Fill
-from orders.models import OrderLeg, new_client_order_id
+from orders.models import OrderLeg, StagedOrder, new_client_order_id
+from orders.rule_registry import BY_CODE
 from orders.ticket import InvalidTicket, Ticket
 
 SOURCE = "admin"
@@ -73,10 +75,20 @@ class TicketForm(DeskForm):
     )
     # Sending the same form twice must not stage two orders.
     client_order_id = forms.CharField(initial=new_client_order_id, widget=forms.HiddenInput, max_length=128)
+    # The order that is withdrawn for this one, and how many of its events were seen.
+    replaces = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    replaced_events = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if (values.get("replaces") is None) != (values.get("replaced_events") is None):
+            raise forms.ValidationError("What you replace is not known: open the order and replace it there.")
+        return values
 
     def ticket(self) -> Ticket | None:
         """The ticket; None (and errors on the fields) where the rules of a ticket are broken."""
-        values = dict(self.cleaned_data)
+        of_ticket = self.cleaned_data.items()
+        values = {name: value for name, value in of_ticket if name not in ("replaces", "replaced_events")}
         note = values.pop("note")
         return self.parsed(
             Ticket,
@@ -84,6 +96,18 @@ class TicketForm(DeskForm):
             source=SOURCE,
             metadata={"note": note} if note else {},
         )
+
+
+def as_ticket(order: StagedOrder) -> dict[str, Any]:
+    """What the form begins with where it replaces the order; its note is the old one's business."""
+    names = ("symbol", "side", "order_type", "time_in_force", "strategy", "expires_at")
+    numbers = {name: getattr(order, name) for name in ("quantity", "price", "stop_price")}
+    return {
+        **{name: getattr(order, name) for name in names},
+        **{name: None if value is None else f"{value.normalize():f}" for name, value in numbers.items()},
+        "replaces": order.pk,
+        "replaced_events": order.event_count,
+    }
 
 
 class FillForm(DeskForm):
@@ -110,6 +134,23 @@ class FillForm(DeskForm):
         """The fill; None (and errors on the fields) where the rules of a fill are broken."""
         values = {name: value for name, value in self.cleaned_data.items() if value is not None}
         return self.parsed(Fill, **values)
+
+
+class CorrectionForm(FillForm):
+    """What the broker put right: the whole fill, under an id of its own."""
+
+    reason = forms.CharField(max_length=2000, label="The broker's reason")
+
+    def fill(self) -> Fill | None:
+        values = {name: value for name, value in self.cleaned_data.items() if value is not None and name != "reason"}
+        return self.parsed(Fill, **values)
+
+
+class BustForm(DeskForm):
+    """What the broker took back."""
+
+    bust_id = forms.CharField(max_length=128, label="Execution id of the bust", help_text="The broker's id of it.")
+    reason = forms.CharField(max_length=2000, label="The broker's reason")
 
 
 class DecisionForm(forms.Form):
@@ -140,6 +181,32 @@ class DecisionForm(forms.Form):
     @property
     def words(self) -> str:
         return str(self.cleaned_data.get("text", ""))
+
+
+class OverrideForm(forms.Form):
+    """One rule of one order that is set aside for a while."""
+
+    seen_events = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
+    code = forms.ChoiceField(label="Rule")
+    hours = forms.TypedChoiceField(
+        coerce=int,
+        initial=1,
+        choices=[(1, "1 hour"), (4, "4 hours"), (8, "8 hours"), (24, "24 hours")],
+        label="Holds for",
+    )
+    reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def __init__(self, data: Any = None, *, codes: Sequence[str], seen_events: int | None = None) -> None:
+        super().__init__(data, auto_id="id_override_%s", initial={"seen_events": seen_events})
+        self.fields["code"].choices = [(code, _rule_named(code)) for code in codes]  # type: ignore[attr-defined]  # a choice field
+
+    def expires_at(self, now: datetime) -> datetime:
+        return now + timedelta(hours=self.cleaned_data["hours"])
+
+
+def _rule_named(code: str) -> str:
+    rule = BY_CODE.get(code)
+    return f"{code}: {rule.title}" if rule else code
 
 
 class BulkDecisionForm(DecisionForm):

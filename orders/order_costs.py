@@ -23,6 +23,7 @@ NA = "n/a"
 class FillRow:
     """One fill. `struck`: a correction or a bust took its place, which `other` leads to."""
 
+    id: str
     anchor: str
     at: str
     recorded: str
@@ -125,6 +126,7 @@ def _fill(
         done = "taken back by" if successor.kind == FillKind.BUST else "corrected by"
         note, other = f"{done} {successor.execution_id}", f"fill-{successor.pk}"
     return FillRow(
+        id=str(fill.pk),
         anchor=f"fill-{fill.pk}",
         at=display.moment(fill.execution_timestamp),
         recorded=display.moment(fill.recorded_at),

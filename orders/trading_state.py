@@ -15,8 +15,8 @@ from orders.models import TradingStateChange
 from orders.refusal import Refused
 from orders.steps import require, require_reason
 
-HALTS = "orders.halt_tradingstatechange"
-RELEASES = "orders.release_tradingstatechange"
+HALTS = ("orders.halt_tradingstatechange", "restrict trading")
+RELEASES = ("orders.release_tradingstatechange", "release trading")
 # From less to more restricted.
 _ORDER = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED)
 
@@ -36,9 +36,11 @@ class Standing:
     restricted_by_id: int | None
 
 
-def current(environment: str | None = None) -> Standing:
-    """From the primary: a replica that is behind would say that trading goes on."""
-    rows = TradingStateChange.objects.using(PRIMARY_ALIAS).filter(environment=environment or current_environment())
+def current(environment: str | None = None, *, using: str | None = PRIMARY_ALIAS) -> Standing:
+    """From the primary: a replica that is behind would say that trading goes on. `using=None` is for pages that only
+    show it, and are read from a replica while the primary is away.
+    """
+    rows = TradingStateChange.objects.using(using).filter(environment=environment or current_environment())
     last = rows.select_related("changed_by", "restricted_by").order_by("-number").first()
     if last is None:
         return Standing(
@@ -65,20 +67,17 @@ def current(environment: str | None = None) -> Standing:
     )
 
 
-def change(to: TradingState, *, actor: User, now: datetime, reason: str) -> TradingStateChange:
+def change(
+    to: TradingState, *, actor: User, now: datetime, reason: str, expected_number: int | None = None
+) -> TradingStateChange:
     """Restricting takes one person with the permission; whatever lets more through takes another one than whoever
-    restricted it. Raises Refused.
+    restricted it. `expected_number` is of the state that the actor saw. Raises Refused.
     """
     require_reason(reason, "A change of the trading state needs its reason.")
     before = current()
-    if before.state == to:
-        raise Refused("SAME_STATE", f"Trading is {to.label} already.")
-    if _restricts(before.state, to):
-        require(actor, HALTS, "restrict trading")
-    else:
-        require(actor, RELEASES, "release trading")
-        if actor.pk == before.restricted_by_id:
-            raise Refused("SELF_RELEASE", f"{actor} restricted trading: somebody else must release it.")
+    if expected_number not in (None, before.number):
+        raise _changed_meanwhile()
+    check(before, to, actor=actor)
     row = TradingStateChange(
         number=before.number + 1,
         at=now,
@@ -93,9 +92,25 @@ def change(to: TradingState, *, actor: User, now: datetime, reason: str) -> Trad
             row.save(force_insert=True)
     except IntegrityError as error:
         if current().number > before.number:
-            raise Refused("CHANGED_MEANWHILE", "Somebody else changed the trading state; look again.") from error
+            raise _changed_meanwhile() from error
         raise
     return row
+
+
+def check(before: Standing, to: TradingState, *, actor: User) -> None:
+    """Raises the refusal that can be told before trying. Reads nothing."""
+    if before.state == to:
+        raise Refused("SAME_STATE", f"Trading is {to.label} already.")
+    if _restricts(before.state, to):
+        require(actor, *HALTS)
+        return
+    require(actor, *RELEASES)
+    if actor.pk == before.restricted_by_id:
+        raise Refused("SELF_RELEASE", f"{actor} restricted trading: somebody else must release it.")
+
+
+def _changed_meanwhile() -> Refused:
+    return Refused("CHANGED_MEANWHILE", "Somebody else changed the trading state; look again.")
 
 
 def _restricts(before: TradingState, to: TradingState) -> bool:

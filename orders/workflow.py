@@ -6,7 +6,7 @@ one row of the audit trail, whole or not at all. Whoever comes second is refused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,7 @@ from orders.steps import (
     not_written,
     require,
     require_reason,
+    require_seen,
     take,
     unknown,
 )
@@ -64,6 +65,8 @@ __all__ = [
     "cancel",
     "cancel_each",
     "check",
+    "check_override",
+    "check_rejudgement",
     "correct_execution",
     "expire",
     "override",
@@ -76,7 +79,7 @@ __all__ = [
     "takes_fills",
 ]
 
-OVERRIDES = "orders.override_stagedorder"
+OVERRIDES = ("orders.override_stagedorder", "override rules")
 # Who the trail names where the policy decided.
 POLICY = "policy"
 
@@ -88,16 +91,24 @@ def stage(
     now: datetime,
     created_at: datetime | None = None,
     replaces: UUID | None = None,
+    replaced_events: int | None = None,
 ) -> StagedOrder:
     """Writes the order, its legs, its assessment and the first event: pending_review, or blocked where a rule blocks.
 
     Where the policy approves orders of that strategy by itself, and no rule objects, it is approved at once.
     `created_at` is when the source wrote the order, where that was earlier. `replaces` is an order that is withdrawn in
-    the same moment. Raises Refused for a client_order_id that this environment has already.
+    the same moment, `replaced_events` how many of its events the caller has seen. Raises Refused for a client_order_id
+    that this environment has already.
     """
     with transaction.atomic() if replaces else nullcontext():
         if replaces is not None:
-            cancel(replaces, actor=created_by, now=now, reason="replaced by a new order")
+            cancel(
+                replaces,
+                actor=created_by,
+                now=now,
+                reason="replaced by a new order",
+                expected_events=replaced_events,
+            )
         question = Question(ticket=ticket, created_by=created_by.get_username(), staged_at=created_at)
         judgement = judge(question, now=now)
         order = _order(ticket, judgement, created_by=created_by, now=now, created_at=created_at or now)
@@ -207,10 +218,7 @@ def rejudge(
     """
     recorded = found(order_id, expected_events)
     order = recorded.order
-    if actor.pk != order.created_by_id:
-        require(actor, *PERMISSIONS[OrderStatus.APPROVED])
-    if order.status not in (OrderStatus.PENDING_REVIEW, OrderStatus.BLOCKED):
-        raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order waits for no review.")
+    check_rejudgement(order, actor=actor)
     judgement = judge(_question(recorded), now=now)
     blocked = order.status == OrderStatus.BLOCKED or judgement.blocks
     return take(
@@ -227,6 +235,20 @@ def rejudge(
     )
 
 
+def check_rejudgement(order: StagedOrder, *, actor: User) -> None:
+    """Raises what the order's row and the actor alone tell against judging it again."""
+    if actor.pk != order.created_by_id:
+        require(actor, *PERMISSIONS[OrderStatus.APPROVED])
+    _check_waits(order)
+
+
+def check_override(order: StagedOrder, *, actor: User) -> None:
+    """Raises what the order's row and the actor alone tell against setting a rule aside."""
+    require(actor, *OVERRIDES)
+    check_four_eyes(order, actor)
+    _check_waits(order)
+
+
 def override(
     order_id: UUID,
     *,
@@ -240,16 +262,13 @@ def override(
     """A second person sets one rule aside for one order, until `expires_at`. An order that no rule blocks any more
     goes to review. Raises Refused: for a rule that nobody may set aside, and for one that does not block the order.
     """
-    require(actor, OVERRIDES, "override rules")
     require_reason(reason, "An override needs its reason.")
     if expires_at <= now:
         raise Refused("ENDS_BEFORE_IT_BEGINS", f"expires_at={expires_at.isoformat()} is not after {now.isoformat()}.")
     with transaction.atomic():
         recorded = found(order_id, expected_events)
         order = recorded.order
-        check_four_eyes(order, actor)
-        if order.status not in (OrderStatus.BLOCKED, OrderStatus.PENDING_REVIEW):
-            raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order waits for no review.")
+        check_override(order, actor=actor)
         _check_overridable(code, judge(_question(recorded), now=now))
         RuleOverride.objects.create(
             order=order,
@@ -304,9 +323,18 @@ class Outcome:
     refused: Refused | None = None
 
 
-def approve_each(order_ids: Sequence[UUID], *, actor: User, now: datetime, note: str = "") -> list[Outcome]:
+def approve_each(
+    order_ids: Sequence[UUID],
+    *,
+    actor: User,
+    now: datetime,
+    note: str = "",
+    expected_events: Mapping[UUID, int] | None = None,
+) -> list[Outcome]:
     """`approve` of many, each by itself: one that is refused does not hold the others up. They are judged together."""
-    recorded, outcomes = _checked(order_ids, lambda order: check(order, OrderStatus.APPROVED, actor=actor))
+    recorded, outcomes = _checked(
+        order_ids, expected_events, lambda order: check(order, OrderStatus.APPROVED, actor=actor)
+    )
     judgements = judge_each([_question(each, reviewer=actor) for each in recorded], now=now) if recorded else []
     changes = []
     for each, judgement in zip(recorded, judgements, strict=True):
@@ -317,31 +345,50 @@ def approve_each(order_ids: Sequence[UUID], *, actor: User, now: datetime, note:
     return _written(order_ids, changes, outcomes)
 
 
-def reject_each(order_ids: Sequence[UUID], *, actor: User, now: datetime, reason: str) -> list[Outcome]:
+def reject_each(
+    order_ids: Sequence[UUID],
+    *,
+    actor: User,
+    now: datetime,
+    reason: str,
+    expected_events: Mapping[UUID, int] | None = None,
+) -> list[Outcome]:
     """`reject` of many, each by itself."""
-    recorded, outcomes = _checked(order_ids, lambda order: check(order, OrderStatus.REJECTED, actor=actor))
+    recorded, outcomes = _checked(
+        order_ids, expected_events, lambda order: check(order, OrderStatus.REJECTED, actor=actor)
+    )
     require_reason(reason, "A rejection needs its reason.")
     changes = [_rejection(each.order, actor, now, reason) for each in recorded]
     return _written(order_ids, changes, outcomes)
 
 
-def cancel_each(order_ids: Sequence[UUID], *, actor: User, now: datetime, reason: str = "") -> list[Outcome]:
+def cancel_each(
+    order_ids: Sequence[UUID],
+    *,
+    actor: User,
+    now: datetime,
+    reason: str = "",
+    expected_events: Mapping[UUID, int] | None = None,
+) -> list[Outcome]:
     """`cancel` of many, each by itself."""
-    recorded, outcomes = _checked(order_ids, lambda order: check(order, OrderStatus.CANCELLED, actor=actor))
+    recorded, outcomes = _checked(
+        order_ids, expected_events, lambda order: check(order, OrderStatus.CANCELLED, actor=actor)
+    )
     changes = [_cancellation(each.order, actor, now, reason) for each in recorded]
     return _written(order_ids, changes, outcomes)
 
 
 def _checked(
-    order_ids: Sequence[UUID], checks: Callable[[StagedOrder], None]
+    order_ids: Sequence[UUID], seen: Mapping[UUID, int] | None, checks: Callable[[StagedOrder], None]
 ) -> tuple[list[Recorded], dict[UUID, Outcome]]:
-    """Those that pass, and the outcomes of those that don't."""
+    """Those that pass, and the outcomes of those that don't. `seen`: how many events of each the caller knows of."""
     on_record = read(order_ids)
     passed, outcomes = [], {}
     for order_id in dict.fromkeys(order_ids):
         try:
             if order_id not in on_record:
                 raise unknown(order_id)
+            require_seen(on_record[order_id].order, None if seen is None else seen.get(order_id))
             checks(on_record[order_id].order)
             passed.append(on_record[order_id])
         except Refused as refused:
@@ -489,6 +536,11 @@ def _approved_by_policy(order: StagedOrder, judgement: Judgement, now: datetime)
     # Whoever was faster has decided: the order waits, or is cancelled.
     journal.write(wanted)
     return order
+
+
+def _check_waits(order: StagedOrder) -> None:
+    if order.status not in (OrderStatus.PENDING_REVIEW, OrderStatus.BLOCKED):
+        raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order waits for no review.")
 
 
 def _check_overridable(code: str, judgement: Judgement) -> None:

@@ -1,4 +1,4 @@
-"""What the shell of every page shows: which desk this is, and whether demo data is in it."""
+"""What the shell of every page shows: which desk this is, whether trading goes on, and whether demo data is in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from emo_site.db import replicas
+from orders import trading_banner
 from orders.models import StagedOrder
 
 
@@ -22,6 +23,8 @@ def facts() -> dict[str, Any]:
         "environment": settings.EMO_ENV,
         "version": settings.EMO_VERSION,
         "demo": StagedOrder.objects.demo().exists(),
-        # After the look-up above: where it was read from, if that had to be a replica.
+        # Looked up only where it is shown: not on the login page.
+        "trading": SimpleLazyObject(trading_banner.shown),
+        # After the look-up of the demo: where it was read from, if that had to be a replica.
         "stand_in": ", ".join(replicas.in_use()) if replicas.takes_any() else "",
     }
