@@ -29,7 +29,7 @@ SETTINGS = ("shared_buffers", "work_mem", "effective_cache_size", "random_page_c
 
 
 @contextmanager
-def _database(engine: str) -> Iterator[str]:
+def database(engine: str) -> Iterator[str]:
     """The URL of an empty database; gone afterwards."""
     from tests import servers
 
@@ -46,7 +46,7 @@ def _measured(engine: str, rows: int, runs: int) -> dict[str, Any]:
     from tests import servers
 
     try:
-        with _database(engine) as url, tempfile.TemporaryDirectory(prefix="emo-queries-") as folder:
+        with database(engine) as url, tempfile.TemporaryDirectory(prefix="emo-queries-") as folder:
             found = Path(folder) / "found.json"
             command = [sys.executable, "-m", "benchmarks.queries", f"--rows={rows}", f"--runs={runs}"]
             kept = {name: value for name, value in os.environ.items() if not name.startswith(("EMO_", "POSTGRES"))}
@@ -80,7 +80,7 @@ def _measure(rows: int, runs: int) -> dict[str, Any]:
         print(f"  {done:,} rows in each table, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     return {
         "rows": rows,
-        "server": _server(),
+        "server": server(),
         "load_seconds": round(time.perf_counter() - started, 1),
         "latest_prices": _latest_prices(runs),
         **_ohlcv(runs),
@@ -88,7 +88,7 @@ def _measure(rows: int, runs: int) -> dict[str, Any]:
     }
 
 
-def _server() -> dict[str, str]:
+def server() -> dict[str, str]:
     from django.db import connection
 
     from emo_site.db.timescale.capabilities import look_up

@@ -17,7 +17,8 @@ BATCH = 500_000
 # Knuth's multiplicative hash instead of a random number: every engine computes the same one.
 _HASH = "((n * 2654435761) %% 4294967296)"
 
-_POSTGRESQL = f"""
+# Each row: id (time-ordered), at, h (its hash) and n, from low to high.
+POSTGRESQL = f"""
 WITH numbered AS (
   SELECT n, {_HASH} AS h, %(start)s::bigint + n * %(step)s::numeric AS at FROM generate_series(%(low)s, %(high)s) AS n
 ), timed AS (SELECT n, h, floor(at)::bigint AS us FROM numbered)
@@ -26,7 +27,7 @@ SELECT (lpad(to_hex(us / 1000), 12, '0') || '7' || lpad(to_hex(us %% 1000), 3, '
        to_timestamp(us / 1000000) + (us %% 1000000) * interval '1 microsecond' AS at, h, n FROM timed
 """
 
-_SQLITE = f"""
+SQLITE = f"""
 WITH RECURSIVE seq(n) AS (SELECT %(low)s UNION ALL SELECT n + 1 FROM seq WHERE n < %(high)s),
 timed AS (SELECT n, {_HASH} AS h, %(start)s + CAST(n * %(step)s AS INTEGER) AS us FROM seq)
 SELECT printf('%%012x7%%03x8%%015x', us / 1000, us %% 1000, (h * 268435399 + n) & 1152921504606846975) AS id,
@@ -52,7 +53,7 @@ SELECT id, 'component ' || CAST(h %% {components} AS text), 100, 'healthy', at, 
 def fill(count: int) -> Iterator[int]:
     """Fills both tables, which must be empty, with `count` rows each; yields how many rows each has so far."""
     postgresql = connection.vendor == "postgresql"
-    source = _POSTGRESQL if postgresql else _SQLITE
+    source = POSTGRESQL if postgresql else SQLITE
     step = PERIOD / timedelta(microseconds=1) / count
     for low in range(0, count, BATCH):
         high = min(low + BATCH, count) - 1

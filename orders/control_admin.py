@@ -197,6 +197,9 @@ class PositionAdmin(DeskRecordAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PositionChangeList
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Positions", **(extra_context or {})})
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
         return Position.objects.filter(position_groups.held(trading_day(timezone.now())))
 
@@ -209,7 +212,7 @@ class PositionAdmin(DeskRecordAdmin):
     def strategy_name(self, position: Position) -> str:
         return position.strategy or "none stated"
 
-    @admin.display(description="max loss of both")
+    @admin.display(description="max loss together")
     def worst_loss(self, position: Any) -> str:
         if not position.begins:
             return "〃"
@@ -395,6 +398,9 @@ class RuleOverrideAdmin(DeskRecordAdmin):
     ordering = ("-given_at", "-id")
     search_fields = ("code",)
     search_help_text = "The code of a rule, or the id of an order."
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Overrides", **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RuleOverride]:
         return RuleOverride.objects.defer("order__workflow_state", "order__metadata")

@@ -44,7 +44,7 @@ REFRESH_SECONDS = 15
 class PartFilter(DefaultingFilter):
     """Opens on what needs whoever looks; whoever searches, searches all."""
 
-    title = "what it waits for"
+    title = "queue"
     parameter_name = "status"
     template = "admin/orders/stagedorder/part_filter.html"
 
@@ -190,7 +190,9 @@ class QueueAdmin(BigTableAdmin):
             return "none"
         code, severity = order.violation_codes[0]
         tone = order_page.SEVERITY_TONES.get(severity, "muted")
-        return format_html('<span class="rule-code">{}</span> {}', code, badge(severity, tone))
+        return format_html(
+            '<span class="rule-code">{}</span><span class="under">{}</span>', code, badge(severity, tone)
+        )
 
     @admin.display(description="max loss")
     def worst_loss(self, order: StagedOrder) -> str:
