@@ -2,8 +2,8 @@
 take to be confirmed and approved at once. Server time of whole pages, as a signed-in person gets them.
 
 Most orders are over, of a dozen strategies and 200 underlyings; some thousand are open, of twenty of those pairs. What
-belongs to orders is there
-too: an event each, fills, legs, positions (most of them flat), overrides, accesses and unmatched fills.
+belongs to orders is there too: an event each, fills, legs, positions (most of them flat), overrides, accesses and
+unmatched fills.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ class Decision:
         self, order_id: UUID, actor: User, now: datetime, text: str, *, expected_events: int | None = None
     ) -> StagedOrder:
         """Decides on what was seen: `expected_events` is the event_count of the page. Raises what is in REFUSALS."""
+        order = StagedOrder.objects.select_related("created_by").filter(pk=order_id).first()
+        if order is not None and order.event_count == expected_events:
+            # What the page did not offer is no way around what it offered.
+            self.check(order, actor)
         try:
             return self.act(order_id, actor, now, text, expected_events)
         except Refused as refused:
