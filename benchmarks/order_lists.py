@@ -353,7 +353,7 @@ def _run(model: type[models.Model], expressions: Mapping[str, str], source: str,
     for field in model._meta.concrete_fields:
         if isinstance(field, AutoField):
             continue
-        columns.append(quote(field.column))
+        columns.append(quote(str(field.column)))
         if field.attname in expressions:
             taken.append(expressions[field.attname])
         else:
