@@ -17,19 +17,17 @@ from monitoring.market_facts import MarketFacts
 from monitoring.models import MarketEvent
 from monitoring.prices import LatestPrice
 from orders import policy_versions, surroundings
-from orders.assessment import BookEntry, Commitment, Context, Holding, OpenOrder, Override, Quote
-from orders.choices import LegAction, Side
-from orders.instruments import RIGHTS, terms_of_symbol
+from orders.assessment import BookEntry, Commitment, Context, Holding, Override, Quote
 from orders.models import StagedOrder
+from orders.open_orders import TOLD_APART, OpenOn
 from orders.options import Leg, max_loss
 from orders.policy import Policy
 from orders.standing import LIVE, Standing, standing, trading_day
-from orders.surroundings import Held, Subject, Surroundings, Waiting
+from orders.surroundings import Held, Subject, Surroundings
 from orders.ticket import Ticket
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# Of the other open orders on one underlying so many are told one by one; what the older ones take is told in one sum.
-TOLD_APART = 20
+NOTHING_OPEN = OpenOn(())
 
 
 class ContextUnavailable(Exception):
@@ -148,6 +146,7 @@ class _Scene:
     held: frozenset[tuple[str, str]]
     committed: Standing
     pairs: frozenset[tuple[str, str]]
+    open_on: dict[str, OpenOn]
     now: datetime
 
 
@@ -161,6 +160,7 @@ def _scene(around: Surroundings, market: MarketFacts, now: datetime) -> _Scene:
         held=held,
         committed=sum(around.committed.values(), Standing()),
         pairs=held | around.committed.keys(),
+        open_on={underlying: OpenOn(waiting) for underlying, waiting in around.waiting.items()},
         now=now,
     )
 
@@ -186,7 +186,7 @@ def _context(place: int, question: Question, scene: _Scene) -> Context:
         reviewer=question.reviewer,
         trading_state=around.state,
         holdings=_holdings(around.held, ticket.underlying, trading_day(now)),
-        open_orders=_open_orders(around.waiting.get(ticket.underlying, ()), order),
+        open_orders=scene.open_on.get(ticket.underlying, NOTHING_OPEN).others_than(own),
         book=_own_book(scene.book, ticket.underlying),
         commitments=commitments,
         pairs=_pairs(scene, order),
@@ -265,76 +265,7 @@ def _worst(group: tuple[Held, ...]) -> Decimal | None:
     return None if found is None else found.quantize(Decimal("1e-6"))
 
 
-# ---- what is open ----------------------------------------------------------------------------------------------------
-
-
-def _open_orders(waiting: Sequence[Waiting], order: StagedOrder | None) -> tuple[OpenOrder, ...]:
-    others = [each for each in waiting if order is None or each.order_id != order.pk]
-    told = [_open_order(each) for each in others[:TOLD_APART]]
-    rest = others[TOLD_APART:]
-    return (*told, _in_one(rest)) if rest else tuple(told)
-
-
-def _open_order(waiting: Waiting) -> OpenOrder:
-    return OpenOrder(
-        client_order_id=waiting.client_order_id,
-        status=waiting.status,
-        strategy=waiting.strategy,
-        max_loss=waiting.max_loss,
-        unbounded=waiting.unbounded,
-        notional=waiting.notional,
-        legs=tuple(_legs(waiting)),
-    )
-
-
-def _in_one(rest: Sequence[Waiting]) -> OpenOrder:
-    """Many orders in one line, their legs added up: long and short apart, since one of them may be filled alone."""
-    sums: dict[tuple[str, Decimal | None, date | None, int, bool], Decimal] = {}
-    for leg in (leg for each in rest for leg in _legs(each)):
-        key = (leg.right, leg.strike, leg.expiry, leg.multiplier, leg.quantity < 0)
-        sums[key] = sums.get(key, Decimal(0)) + leg.quantity
-    return OpenOrder(
-        client_order_id=f"{len(rest)} older orders",
-        status="live",
-        strategy="",
-        max_loss=sum((each.max_loss or Decimal(0) for each in rest), Decimal(0)),
-        unbounded=any(each.unbounded for each in rest),
-        notional=sum((each.notional or Decimal(0) for each in rest), Decimal(0)),
-        legs=tuple(
-            Holding(right=right, strike=strike, expiry=expiry, quantity=quantity, multiplier=multiplier)
-            for (right, strike, expiry, multiplier, _), quantity in sorted(sums.items(), key=repr)
-        ),
-    )
-
-
-def _legs(waiting: Waiting) -> list[Holding]:
-    """What is still to be filled of it."""
-    left = max(Decimal(0), waiting.quantity - waiting.filled)
-    if not waiting.legs:
-        own = terms_of_symbol(waiting.symbol)
-        signed = -left if waiting.side == Side.SELL else left
-        return [
-            Holding(
-                right=own.right,
-                strike=own.strike,
-                expiry=own.expiry,
-                quantity=signed,
-                multiplier=own.multiplier,
-                price=waiting.price,
-                strategy=waiting.strategy,
-            )
-        ]
-    return [
-        Holding(
-            right=RIGHTS[instrument],  # type: ignore[index]  # the word of the enumeration
-            strike=strike,
-            expiry=expiry,
-            quantity=(-quantity if action == LegAction.SELL else quantity) * left / waiting.quantity,
-            multiplier=multiplier,
-            strategy=waiting.strategy,
-        )
-        for action, instrument, _, strike, expiry, quantity, multiplier in waiting.legs
-    ]
+# ---- what is open ---------------------------------------------------------------------------------------------------
 
 
 def _own(order: StagedOrder | None) -> Standing:
