@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models.signals import post_migrate
 
+from tests.browsing import browser, console  # noqa: F401  # fixtures of every browser test
 from tests.desk import collect_static
 from tests.run import PROJECT, browser_path, etcd_path, has_node, in_ci
 from tests.tampering import protected_models, released
