@@ -21,6 +21,7 @@ from orders.steps import change, require
 NOT_AT_BROKER = (OrderStatus.DRAFT, OrderStatus.BLOCKED, OrderStatus.PENDING_REVIEW, OrderStatus.APPROVED)
 AT_BROKER = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
 _BATCH = 500
+ROUNDS = 20
 _BECAUSE = "kill switch: "
 
 
@@ -82,8 +83,12 @@ def pull(*, actor: User, now: datetime, reason: str) -> Pulled:
         require(actor, *trading_state.HALTS)
     orders = StagedOrder.objects.filter(environment=current_environment())
     cancelled: list[str] = []
-    # Whoever changed one of them meanwhile is overruled in the next round, unless it has reached the broker.
-    while waiting := list(orders.filter(status__in=NOT_AT_BROKER).order_by("created_at").values_list("pk", flat=True)):
+    # Whoever changed one of them meanwhile is overruled in the next round, unless it has reached the broker. What a bot
+    # goes on staging is blocked by the halt itself: there is no need to run after it for ever.
+    for _ in range(ROUNDS):
+        waiting = list(orders.filter(status__in=NOT_AT_BROKER).order_by("created_at").values_list("pk", flat=True))
+        if not waiting:
+            break
         for start in range(0, len(waiting), _BATCH):
             cancelled += _cancel(waiting[start : start + _BATCH], actor, now, reason)
     left = tuple(left_at_broker().values_list("client_order_id", flat=True))
