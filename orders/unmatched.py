@@ -37,7 +37,7 @@ def receive(client_order_id: str, fill: Fill, *, actor: User, now: datetime) -> 
     """The door for what a broker reports: booked where its order takes it, else kept, with the reason.
 
     It may name an order that the desk does not know (yet), or one that the desk has not sent (yet). Raises Refused
-    where the actor may not record fills, and for an execution_id that was booked or kept before.
+    where the actor may not record fills, and for an execution_id that was booked before, or is kept and has to wait on.
     """
     require(actor, RECORDS_FILLS, "record fills")
     order_id = _order_of(client_order_id)
@@ -117,9 +117,21 @@ def _known(execution_id: str) -> Refused:
 def _book(waiting: UnmatchedFill, order_id: UUID, *, actor: User, now: datetime) -> ExecutedOrder:
     if not StagedOrder.objects.filter(pk=order_id).exists():
         raise unknown(order_id)
-    with transaction.atomic():
-        booked = record_execution(order_id, fill_of(waiting), actor=actor, now=now)
-        still = UnmatchedFill.objects.filter(pk=waiting.pk, matched_to__isnull=True)
-        still.update(matched_to=booked, matched_at=now, matched_by=actor.get_username())
+    try:
+        with transaction.atomic():
+            booked = record_execution(order_id, fill_of(waiting), actor=actor, now=now)
+            _note(waiting, booked, actor=actor, now=now)
+    except Refused as refused:
+        # Reported again, it was booked by another door meanwhile: it waits no longer.
+        before = ExecutedOrder.objects.filter(execution_id=waiting.execution_id, staged_order=order_id).first()
+        if refused.code not in NO_NEWS or before is None or not _note(waiting, before, actor=actor, now=now):
+            raise
+        booked = before
     waiting.refresh_from_db()
     return booked
+
+
+def _note(waiting: UnmatchedFill, booked: ExecutedOrder, *, actor: User, now: datetime) -> bool:
+    """Whether nobody else did so before."""
+    still = UnmatchedFill.objects.filter(pk=waiting.pk, matched_to__isnull=True)
+    return still.update(matched_to=booked, matched_at=now, matched_by=actor.get_username()) == 1

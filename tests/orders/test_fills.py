@@ -162,6 +162,27 @@ def test_fill_that_came_before_its_submission_waits_for_it(trader: User, reviewe
     assert tried.booked is not None
 
 
+def test_waiting_fill_that_was_booked_by_another_door_waits_no_longer(trader: User, reviewer: User) -> None:
+    order = workflow.approve(staged(trader, client_order_id="early").pk, actor=reviewer, now=NOW)
+    kept = unmatched.receive("early", fill("a"), actor=trader, now=LATER)
+    workflow.submit(order.pk, actor=trader, now=LATER)
+    booked = book(order, "a", by=trader)
+    assert [tried.booked for tried in unmatched.match_all(actor=trader, now=LATER)] == [booked]
+    kept.refresh_from_db()
+    assert (kept.matched_to, kept.matched_by) == (booked, "trader")
+    assert list(unmatched.match_all(actor=trader, now=LATER)) == []
+    order.refresh_from_db()
+    assert (order.filled_quantity, order.event_count) == (D(1), 4)
+
+
+def test_waiting_fill_whose_id_another_order_has_waits_on(trader: User, reviewer: User) -> None:
+    unmatched.receive("late", fill("a"), actor=trader, now=LATER)
+    book(sent(trader, reviewer), "a", by=trader)
+    sent(trader, reviewer, client_order_id="late")
+    (tried,) = unmatched.match_all(actor=trader, now=LATER)
+    assert (tried.booked, tried.reason) == (None, "execution_id='a' was booked before; nothing was changed.")
+
+
 def test_report_of_a_fill_is_kept_exactly_as_it_came(trader: User) -> None:
     report = fill("a", "1.25", "-0.000001", fees=D("0.10"), venue="CBOE", broker_order_id="b", leg=2)
     kept = unmatched.receive("none", report, actor=trader, now=LATER)

@@ -11,11 +11,12 @@ from django.db import IntegrityError, connection, transaction
 
 from emo_site.db import prepared
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
+# Nothing is set for a connection inside a transaction, where it would be undone with it.
+pytestmark = [pytest.mark.postgresql, pytest.mark.usefixtures("emptied_afterwards")]
 
 
 @pytest.fixture
-def table() -> Iterator[None]:
+def table(emptied_afterwards: None) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE numbers (number int PRIMARY KEY, times int NOT NULL DEFAULT 0)")
     yield
@@ -35,6 +36,14 @@ def test_statement_is_planned_once_however_often_it_is_asked() -> None:
         asked = "SELECT %s::int + 1 /* asked again */"
         assert prepared.rows(connection, asked, [number]) == [(number + 1,)]
     assert planned() == before + 1
+
+
+def test_no_other_statement_is_planned_ahead() -> None:
+    before = planned()
+    with connection.cursor() as cursor:
+        for number in range(20):
+            cursor.execute("SELECT %s::int /* not asked again */", [number])
+    assert planned() == before
 
 
 def test_rows_come_as_the_driver_gives_them() -> None:
