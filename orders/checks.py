@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from orders import policy_versions
@@ -28,14 +28,14 @@ def policy_file_is_in_force(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Whoever edits the file of a desk that has its policy in the database changes nothing, and should know."""
-    if PRIMARY_ALIAS not in (databases or ()) or not _has_versions():
-        return []
     try:
+        if PRIMARY_ALIAS not in (databases or ()) or not _has_versions():
+            return []
         document, _ = policy_versions.file_policy()
-    except InvalidPolicy:
-        # The check above says so.
+        newest = policy_versions.newest_with_effect()
+    except (InvalidPolicy, DatabaseError):
+        # The check above says so, or whatever is done next with the database.
         return []
-    newest = policy_versions.newest_with_effect()
     if newest is None or newest.checksum == policy_versions.checksum_of(document):
         return []
     return [

@@ -85,7 +85,7 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 
 def test_nothing_of_it_is_readable_without_the_key(whole: bytes) -> None:
-    for word in (b"manifest", b"default", b"order_events", b"first of all", b"dev"):
+    for word in (b"manifest", b"default", b"order_events", b"first of all"):
         assert word not in whole
 
 
