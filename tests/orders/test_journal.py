@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, connections, transaction
 
-from orders import fills, journal, positions, workflow
-from orders.choices import EventKind, OrderStatus
+from orders import fills, journal, positions, trading_state, workflow
+from orders.choices import EventKind, OrderStatus, TradingState
 from orders.fill import Fill
 from orders.models import ExecutedOrder, OrderEvent, Position, StagedOrder, StagedRisk
 from orders.reading import read
@@ -89,6 +90,21 @@ def test_of_two_changes_of_one_order_in_one_go_the_first_is_written(trader: User
     assert written[1]
     assert OrderEvent.objects.count() == 4
     assert [each.order.status for each, done in zip(changes, written, strict=True) if done] == [S.CANCELLED] * 2
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+def test_change_that_was_judged_in_another_trading_state_is_not_written(
+    trader: User, reviewer: User, seen: int
+) -> None:
+    order = workflow.approve(staged(trader).pk, actor=reviewer, now=NOW)
+    for to in (TradingState.REDUCING, TradingState.HALTED)[: seen + 1]:
+        trading_state.change(to, actor=trader, now=NOW, reason="volatility")
+    submission = replace(change(order, S.SUBMITTED, kind=K.SUBMITTED, actor=trader, now=LATER), state_number=seen)
+    assert not journal.write(submission)
+    assert journal.write_each([submission]) == [False]
+    assert StagedOrder.objects.get().status == S.APPROVED
+    # Nothing was declared since then.
+    assert journal.write(replace(submission, state_number=seen + 1))
 
 
 def test_event_that_is_refused_takes_its_whole_change_with_it(trader: User, reviewer: User) -> None:

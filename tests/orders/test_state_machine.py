@@ -453,9 +453,11 @@ class Life(RuleBasedStateMachine):
         )
         events.record([traded])
 
-    @rule(minutes=st.integers(1, 50))
-    def wait(self, minutes: int) -> None:
+    @rule(minutes=st.integers(1, 50), expires=st.booleans())
+    def wait(self, minutes: int, expires: bool) -> None:
         self.desk.now += timedelta(minutes=minutes)
+        if expires:
+            self.take(Step(who="trader one", what="expire"))
 
     @invariant()
     def nothing_is_lost_or_made_up(self) -> None:
@@ -562,6 +564,7 @@ def people() -> dict[str, User]:
 def opened() -> Desk:
     """A desk with one order of each kind that there is something to do about."""
     desk = Desk(people=people(), fills=f"{uuid4().hex[:8]}-")
+    release_again(desk)
     trader = desk.people["trader one"]
     for number in (0, 1, 2, 2, 2, 2, 3):
         stage(desk, trader, [], number)
@@ -581,11 +584,9 @@ def release_again(desk: Desk) -> None:
 
 
 def is_left_whole(desk: Desk) -> None:
-    """And open for whoever comes next."""
     match_all(desk, desk.people["trader one"], [], 0)
     nothing_waits_that_is_booked()
     all_is_whole(desk.orders)
-    release_again(desk)
 
 
 def kinds() -> Counter[str]:
