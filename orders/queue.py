@@ -101,8 +101,8 @@ def needs(person: User) -> Q:
         wanted |= Q(status=_PENDING, changes_asked_at__isnull=True) & ~Q(created_by=person)
     if person.has_perm(PERMISSIONS[OrderStatus.SUBMITTED][0]):
         wanted |= Q(status=_APPROVED)
-    # Said of both as well: no database finds the statuses in an OR of three. And asked apart, or SQLite walks all orders
-    # from their old end until it has met a page of those that are open.
+    # Said of both as well: no database finds the statuses in an OR of three. And asked apart, or SQLite walks all
+    # orders from their old end until it has met a page of those that are open.
     found = StagedOrder.objects.filter(wanted, status__in=[_APPROVED, _PENDING]).order_by()
     return Q(pk__in=found.values("pk"))
 
