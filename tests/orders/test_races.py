@@ -124,7 +124,8 @@ def test_order_is_handed_to_the_broker_once(people: tuple[User, User, User]) -> 
     for _ in range(ROUNDS // 4):
         order = workflow.approve(staged(trader).pk, actor=one, now=NOW)
         submit = lambda order=order: workflow.submit(order.pk, actor=trader, now=LATER)  # noqa: E731
-        assert at_once(submit, submit).count("") == 1
+        # Whoever comes second is told what is so, or that somebody was faster.
+        assert "" in at_once(submit, submit)
         whole(order)
         assert order.event_count == 3
 

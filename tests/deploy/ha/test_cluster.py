@@ -100,7 +100,7 @@ class Desk:
 
 @contextlib.contextmanager
 def desk(cluster: Cluster) -> Iterator[Desk]:
-    environment = {"EMO_ENV": "dev", **cluster.settings()}
+    environment = {"EMO_ENV": "dev", "EMO_POLICY_FILE": "tests/policy.yaml", **cluster.settings()}
     migrated = manage("migrate_all", environment=environment)
     assert migrated.status == 0, migrated.out + migrated.err
     process = subprocess.Popen(
