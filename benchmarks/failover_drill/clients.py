@@ -51,9 +51,11 @@ class Pair:
         place = re.sub(r"change/$", "", staged.location)
         # As a browser follows the redirect; what one has written oneself must be there.
         self._read(self.trader, staged.location)
+        # Each decision says how many events its page showed: one of the staging, two with the approval.
+        approval, submission = {"text": "drill", "seen_events": "1"}, {"seen_events": "2"}
         steps: list[tuple[Action, str, Callable[[], Answer]]] = [
-            (Action.APPROVE, "", lambda: self.reviewer.post(f"{place}decide/approve/", {"text": "drill"})),
-            (Action.SUBMIT, "", lambda: self.trader.post(f"{place}decide/submit/", {})),
+            (Action.APPROVE, "", lambda: self.reviewer.post(f"{place}decide/approve/", approval)),
+            (Action.SUBMIT, "", lambda: self.trader.post(f"{place}decide/submit/", submission)),
         ]
         for part in range(self.chance.choice((1, 2))):
             execution = f"{name}-fill{part}"
