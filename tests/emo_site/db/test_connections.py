@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -128,15 +129,34 @@ def test_who_lost_the_primary_and_was_not_there_at_the_promotion_asks_every_host
 def test_pool_gives_up_connections_to_a_server_that_became_read_only(lasting: Cluster) -> None:
     with pool(lasting) as made:
         made.putconn(made.getconn())
-        lasting.primary.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-        lasting.primary.query("SELECT pg_reload_conf()")
-        with pytest.raises(PoolTimeout):
+        with read_only(lasting), pytest.raises(PoolTimeout):
             made.getconn(1.5)
-        with psycopg.connect(lasting.primary.url, autocommit=True) as connection:
+        made.putconn(made.getconn())
+
+
+@contextmanager
+def read_only(cluster: Cluster) -> Iterator[None]:
+    """The primary refuses to write, and its sessions have been told."""
+    with psycopg.connect(cluster.primary.url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        reload(connection, expected="on")
+        try:
+            yield
+        finally:
             connection.execute("SET default_transaction_read_only = off")
             connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            connection.execute("SELECT pg_reload_conf()")
-        made.putconn(made.getconn())
+            connection.execute("RESET default_transaction_read_only")
+            reload(connection, expected="off")
+
+
+def reload(connection: psycopg.Connection[Any], *, expected: str) -> None:
+    """The server tells its processes one after the other, some time after the function returned."""
+    connection.execute("SELECT pg_reload_conf()")
+    question = "SELECT current_setting('default_transaction_read_only')"
+    ends = time.monotonic() + 10
+    while connection.execute(question).fetchone() != (expected,):
+        assert time.monotonic() < ends, f"default_transaction_read_only is not {expected} after 10 s"
+        time.sleep(0.02)
 
 
 def test_who_waits_writes_within_a_second_of_the_promotion(cluster: Cluster) -> None:

@@ -241,6 +241,15 @@ def opened(name: str) -> psycopg.Connection[Any]:
     )
 
 
+def once_alone(admin: psycopg.Connection[Any], statement: str) -> None:
+    """TimescaleDB's launcher looks into each new database for a moment, and the server waits for it 5 s at most."""
+    for _ in range(5):
+        with contextlib.suppress(psycopg.errors.ObjectInUse):
+            admin.execute(statement)
+            return
+    admin.execute(statement)
+
+
 def words(admin: psycopg.Connection[Any], name: str, word: str) -> None:
     admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
     with opened(name) as inside:
@@ -344,7 +353,7 @@ def test_copy_takes_over_locale_owner_grants_and_settings(admin: psycopg.Connect
     try:
         admin.execute(f'REVOKE ALL ON DATABASE "{live}" FROM PUBLIC')
         admin.execute(f'GRANT CONNECT ON DATABASE "{live}" TO pg_monitor WITH GRANT OPTION')
-        admin.execute(f'ALTER DATABASE "{live}" SET TABLESPACE "{role}"')
+        once_alone(admin, f'ALTER DATABASE "{live}" SET TABLESPACE "{role}"')
         admin.execute(f'ALTER DATABASE "{live}" CONNECTION LIMIT 7')
         admin.execute(f'ALTER DATABASE "{live}" SET search_path TO one, "Two\'s"')
         admin.execute(f'ALTER ROLE "{role}" IN DATABASE "{live}" SET statement_timeout = \'7s\'')
@@ -366,7 +375,7 @@ def test_copy_takes_over_locale_owner_grants_and_settings(admin: psycopg.Connect
         assert len(admin.execute(question, [live]).fetchall()) == 2
     finally:
         for name in (live, f"{names}_copy"):
-            admin.execute(f'DROP DATABASE IF EXISTS "{name}"')
+            admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         admin.execute(f'DROP TABLESPACE "{role}"')
         admin.execute(f'DROP ROLE "{role}"')
 
