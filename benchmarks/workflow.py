@@ -210,13 +210,13 @@ class _Desk:
         from orders.choices import OrderType, Side
         from orders.ticket import Ticket
 
-        # Bought, then sold: what is held covers the sale.
+        # Bought, then sold: what is held covers the sale. No two connections stage equal orders.
         pair, sold = divmod(number, 2)
         ticket = Ticket(
             symbol=_symbol(place * 37 + pair),
             side=Side.SELL if sold else Side.BUY,
             order_type=OrderType.LIMIT,
-            quantity=Decimal(1 + pair % 7),
+            quantity=Decimal(1 + 7 * place + pair % 7),
             price=Decimal("99.75") if sold else Decimal("100.25"),
             strategy=f"strategy {place}",
             source="benchmark",

@@ -93,10 +93,19 @@ class Judgement:
         return told if len(told) <= _LONGEST else told[:_LONGEST].rpartition(",")[0]
 
     def as_json(self) -> dict[str, Any]:
-        """The whole assessment with its inputs: what an event of the audit trail keeps, and the order's row of the last
-        one. `manage.py review_as_of` makes it again, byte for byte. Made once: nobody may change it.
+        """The whole assessment with its inputs: what an event of the audit trail keeps. `manage.py review_as_of` makes
+        it again, byte for byte. Made once: nobody may change it.
         """
         return self._document
+
+    @property
+    def basis(self) -> dict[str, Any]:
+        """The part of `as_json` that the order's row keeps: the next step asks for it, the rest is in the trail."""
+        seen = self._document["seen"]
+        return {
+            "policy_version": self._document["policy_version"],
+            "seen": {name: seen[name] for name in ("quote", "underlying_quote")},
+        }
 
     @cached_property
     def _document(self) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class OrderCase:
     positions: tuple[Position, ...]
     staged: Context | None
     judged: Context | None
+    assessment: Mapping[str, Any] | None
+    """The last one, whole, as its event keeps it."""
     market: MarketNow
     end_market: MarketNow | None
     """The market when an order ended of which something was left; None for every other order."""
@@ -103,7 +105,9 @@ def gather_case(order_id: UUID, *, now: datetime) -> OrderCase | None:
     ticket = ticket_of(order)
     underlying = order.underlying or ticket.underlying
     events = tuple(order.events.order_by("sequence"))
-    judged = context_of(order.workflow_state.get("assessment"))
+    assessments = [event.seen for event in events if is_assessment(event.seen)]
+    assessment = assessments[-1] if assessments else None
+    judged = context_of(assessment)
     symbols, options = _symbols(ticket, judged, underlying)
     return OrderCase(
         order=order,
@@ -115,8 +119,9 @@ def gather_case(order_id: UUID, *, now: datetime) -> OrderCase | None:
         positions=tuple(
             Position.objects.filter(environment=order.environment, underlying=underlying).exclude(quantity=0)
         ),
-        staged=next((context_of(event.seen) for event in events if is_assessment(event.seen)), None),
+        staged=context_of(assessments[0]) if assessments else None,
         judged=judged,
+        assessment=assessment,
         market=market_now(symbols=symbols, options=options, underlying=underlying, now=now),
         end_market=_end_market(order, ticket, underlying, events),
         now=now,

@@ -132,7 +132,7 @@ def build(order_id: UUID, *, now: datetime) -> OrderPage | None:
 
 def build_from(case: OrderCase) -> OrderPage:
     order, now = case.order, case.now
-    assessment = order.workflow_state.get("assessment")
+    assessment = case.assessment
     payoff, payoff_reason = _payoff(case)
     effect = _effect(case)
     costs = _costs(case)

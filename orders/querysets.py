@@ -59,7 +59,3 @@ class ExecutedOrderQuerySet(models.QuerySet["ExecutedOrder"]):
     def holding(self) -> ExecutedOrderQuerySet:
         """Fills that still hold: neither taken back nor put right by a later row; oldest first."""
         return self.filter(corrected_by__isnull=True).exclude(kind=FillKind.BUST).order_by("execution_timestamp", "id")
-
-    def figures(self) -> models.QuerySet[Any, Any]:
-        """(leg's position or None, quantity, price) of each."""
-        return self.values_list("leg__position", "execution_quantity", "execution_price")

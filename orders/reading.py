@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site.db import prepared
 from orders.choices import AT_BROKER, FillKind
-from orders.models import OrderLeg, StagedOrder
+from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +126,21 @@ def _read_by_model(order_ids: Sequence[UUID], alias: str) -> dict[UUID, Recorded
     legs: dict[UUID, list[OrderLeg]] = {}
     for leg in OrderLeg.objects.using(alias).filter(order__in=orders).order_by("position"):
         legs.setdefault(leg.order_id, []).append(leg)
+    fills: dict[UUID, list[Any]] = {}
+    holding = ExecutedOrder.objects.using(alias).filter(staged_order__in=orders).holding()
+    for pk, *fill in holding.values_list(
+        "staged_order_id", "leg__position", "execution_quantity", "execution_price", "execution_timestamp"
+    ):
+        fills.setdefault(pk, []).append(fill)
+    sent = OrderEvent.objects.using(alias).filter(order__in=orders, to_status__in=AT_BROKER)
+    at_broker = set(sent.values_list("order_id", flat=True))
     return {
         pk: Recorded(
             order=order,
             legs=tuple(legs.get(pk, ())),
-            fills=tuple(order.executions.using(alias).holding().figures()),
-            was_at_broker=order.events.using(alias).filter(to_status__in=AT_BROKER).exists(),
-            first_fill_at=order.executions.using(alias).holding().values_list("execution_timestamp", flat=True).first(),
+            fills=tuple((position, quantity, price) for position, quantity, price, _ in fills.get(pk, ())),
+            was_at_broker=pk in at_broker,
+            first_fill_at=fills[pk][0][-1] if pk in fills else None,
         )
         for pk, order in orders.items()
     }

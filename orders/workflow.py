@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 
 from emo_site.db.uuid7 import uuid7
 from orders import approval, audit, equity, journal
-from orders.assessment import Quote, context_from_json
+from orders.assessment import Quote
 from orders.choices import EventKind, OrderStatus
 from orders.context import Question
 from orders.fills import (
@@ -32,6 +32,7 @@ from orders.fills import (
 from orders.journal import Change
 from orders.judgement import Judgement, judge, judge_each, listed, ticket_of
 from orders.models import OrderLeg, RuleOverride, StagedOrder
+from orders.plain_values import from_plain
 from orders.reading import Recorded, read
 from orders.refusal import Refused
 from orders.rule_registry import can_be_overridden
@@ -499,11 +500,9 @@ def _no_longer_holds(order: StagedOrder, judgement: Judgement) -> str:
 
 
 def _quote_decided_on(order: StagedOrder) -> Quote | None:
-    seen = order.workflow_state.get("assessment", {}).get("seen")
-    if seen is None:
-        return None
-    context = context_from_json(seen)
-    return context.quote or context.underlying_quote
+    seen = order.workflow_state.get("assessment", {}).get("seen", {})
+    found = seen.get("quote") or seen.get("underlying_quote")
+    return from_plain(Quote, found) if found else None
 
 
 def _approved_by_policy(order: StagedOrder, judgement: Judgement, now: datetime) -> StagedOrder:
@@ -558,7 +557,7 @@ def _with_reviewer(order: StagedOrder, actor: User) -> StagedOrder:
 def _assessed(order: StagedOrder, judgement: Judgement) -> dict[str, Any]:
     return {
         **judgement.columns,
-        "workflow_state": {**order.workflow_state, "assessment": judgement.as_json()},
+        "workflow_state": {**order.workflow_state, "assessment": judgement.basis},
     }
 
 
@@ -624,7 +623,7 @@ def _order(
                 "missing": list(ticket.missing),
                 "objections": [{"code": item.code, "message": item.message} for item in ticket.objections],
             },
-            "assessment": judgement.as_json(),
+            "assessment": judgement.basis,
         },
         **judgement.columns,
     )

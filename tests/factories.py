@@ -13,6 +13,7 @@ from monitoring.choices import EventType
 from orders import workflow
 from orders.choices import Instrument, LegAction, OrderType, Side
 from orders.models import StagedOrder
+from orders.order_timeline import is_assessment
 from orders.ticket import Ticket, TicketLeg
 
 NOW = datetime(2025, 11, 3, 15, 0, tzinfo=UTC)
@@ -79,3 +80,8 @@ def iron_condor(**changes: Any) -> Ticket:
 
 def staged(created_by: User, *, now: datetime = NOW, **changes: Any) -> StagedOrder:
     return workflow.stage(ticket(**changes), created_by=created_by, now=now)
+
+
+def assessment_of(order: StagedOrder) -> dict[str, Any]:
+    """The last one, as the trail keeps it."""
+    return next(event.seen for event in order.events.order_by("-sequence") if is_assessment(event.seen))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 # A statement that inserts thousands of rows is recognised by its beginning.
 MOST_READ = 8_000
@@ -39,6 +40,7 @@ _COLUMNS = re.compile(r'("\w+"\."\w+")(?:, ?"\w+"\."\w+"){3,}')
 _ROWS = re.compile(r"\( ?\? ?\)(?: ?, ?\( ?\? ?\))+")
 
 
+@lru_cache(maxsize=512)
 def normalised(sql: str) -> str:
     """At most MOST_TOLD characters. It never raises: a text that is no SQL comes out as what is left of it."""
     # One of the two engines ends a comment at a carriage return, the other does not.

@@ -72,7 +72,8 @@ class StagedOrder(models.Model):
     compliance_score = score_field()
     performance_score = score_field()
     workflow_state = models.JSONField(default=dict, blank=True)
-    """The last assessment: contributions of every rule, what the rules saw, and the policy's version."""
+    """What of the ticket has no column, and what the last assessment rested on: the policy's version and the quotes.
+    The assessment itself is in the trail."""
 
     # Facts computed once, when written, so that queues and reports only add up columns.
     notional = money_field(null=True, blank=True)

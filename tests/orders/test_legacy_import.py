@@ -20,7 +20,7 @@ from monitoring.choices import EventType
 from monitoring.models import MarketEvent
 from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
 from tests import legacy_files as files
-from tests.factories import equity, person
+from tests.factories import assessment_of, equity, person
 
 pytestmark = pytest.mark.django_db
 
@@ -72,7 +72,7 @@ def counts() -> tuple[int, ...]:
 
 def blocks(order: StagedOrder) -> dict[str, str]:
     """Which rules block the order, with their messages."""
-    assessment = order.workflow_state["assessment"]
+    assessment = assessment_of(order)
     items = [*assessment["risk"]["contributions"], *assessment["compliance"]["contributions"]]
     return {item["code"]: item["message"] for item in items if item["severity"] == "block"}
 

@@ -18,6 +18,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from monitoring import events
 from monitoring.choices import EventType
 from orders import order_page, workflow
+from orders.choices import OrderType, Side
 from orders.fill import Fill
 from orders.models import Position, RuleOverride, StagedOrder
 from orders.options import black_scholes, format_osi
@@ -282,8 +283,9 @@ def test_a_bust_after_the_end_is_struck_and_does_not_move_the_end(trader: User) 
 
 
 def test_an_order_that_was_never_judged_has_a_page_all_the_same(trader: User) -> None:
-    order = staged(trader)
-    StagedOrder.objects.filter(pk=order.pk).update(workflow_state={})
+    order = StagedOrder.objects.create(
+        symbol="SPY", side=Side.BUY, order_type=OrderType.MARKET, quantity=D(1), created_by=trader, created_at=NOW
+    )
     found = page(order)
     assert (found.scores, found.effect) == ((), None)
     text = shown(order)

@@ -16,7 +16,7 @@ from orders import trading_state, workflow
 from orders.choices import EventKind, OrderStatus, TradingState
 from orders.models import RuleOverride, StagedOrder
 from orders.refusal import Refused
-from tests.factories import NOW, equity, person, staged
+from tests.factories import NOW, assessment_of, equity, person, staged
 
 S = OrderStatus
 LATER = NOW + timedelta(minutes=1)
@@ -90,7 +90,7 @@ def test_order_that_only_the_overridden_rule_blocks_goes_to_review(trader: User,
 
 def test_rule_that_was_set_aside_is_still_shown(trader: User, officer: User) -> None:
     order = override(large(trader), officer)
-    said = order.workflow_state["assessment"]["risk"]["contributions"]
+    said = assessment_of(order)["risk"]["contributions"]
     quantity = next(item for item in said if item["code"] == "ORDER_QUANTITY")
     assert quantity["severity"] == "warn"
     assert quantity["overridden"] == "by officer until 2025-11-03 16:00 UTC: agreed with the client"

@@ -21,7 +21,7 @@ from orders.assessment import Assessment
 from orders.choices import OrderType
 from orders.models import OrderEvent, PolicyVersion, StagedOrder
 from orders.review import NotReviewable, as_of, canonical
-from tests.factories import NOW, equity, iron_condor, person, staged
+from tests.factories import NOW, assessment_of, equity, iron_condor, person, staged
 
 pytestmark = pytest.mark.django_db
 
@@ -73,7 +73,7 @@ def everything_changes(order: StagedOrder) -> None:
 )
 def test_first_assessment_is_made_again_after_everything_has_changed(changes: dict[str, Any]) -> None:
     order = staged(person("tom", "trader"), **changes)
-    recorded = order.workflow_state["assessment"]
+    recorded = assessment_of(order)
     if order.status == "pending_review":
         everything_changes(order)
     status, out, err = run(str(order.pk), "--at", NOW.isoformat())
@@ -120,8 +120,7 @@ def test_difference_is_told_with_both_values(monkeypatch: pytest.MonkeyPatch, se
     assert [each["path"] for each in found["differences"]] == ["code_version", "risk.contributions[0].citation"]
     assert err.splitlines()[1].endswith(', now "another source"')
     assert err.splitlines()[2] == (
-        f"It was recorded by version {order.workflow_state['assessment']['code_version']} of the desk and made again by"
-        " 9.9.9."
+        f"It was recorded by version {assessment_of(order)['code_version']} of the desk and made again by 9.9.9."
     )
 
 

@@ -25,7 +25,7 @@ from orders.history import import_history
 from orders.models import ExecutedOrder, OrderEvent, StagedOrder
 from orders.ticket import Objection
 from orders.workflow import Refused
-from tests.factories import NOW, equity, iron_condor, person, staged, ticket
+from tests.factories import NOW, assessment_of, equity, iron_condor, person, staged, ticket
 from tests.tampering import any_step
 
 D = Decimal
@@ -196,7 +196,8 @@ def test_order_that_a_rule_blocks_is_staged_as_blocked(trader: User) -> None:
     assert [(item["code"], item["message"]) for item in blocks] == [
         ("RECORD_COMPLETE", "Not stated by the source: strategy.")
     ]
-    assert event.seen == order.workflow_state["assessment"]
+    kept = {name: event.seen["seen"][name] for name in ("quote", "underlying_quote")}
+    assert order.workflow_state["assessment"] == {"policy_version": event.seen["policy_version"], "seen": kept}
 
 
 def test_client_order_id_is_taken_once(trader: User) -> None:
@@ -367,7 +368,7 @@ def test_approved_order_that_a_rule_blocks_by_now_goes_back_to_review(trader: Us
 
 def test_submission_is_judged_with_its_reviewer(trader: User, reviewer: User) -> None:
     order = brought_to(S.SUBMITTED, trader, reviewer)
-    said = order.workflow_state["assessment"]["compliance"]["contributions"]
+    said = assessment_of(order)["compliance"]["contributions"]
     assert said[-1]["message"] == "Staged by trader, reviewed by reviewer."
 
 
