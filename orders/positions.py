@@ -39,17 +39,33 @@ _Found = dict[tuple[str, str], tuple[Terms, Decimal, Decimal]]
 def rebuild(environment: str, strategy: str, underlying: str | None, *, now: datetime) -> None:
     """Writes the positions of a strategy in one underlying (None: in all) as its statements and fills have them."""
     with transaction.atomic():
+        locked: set[str] = set()
+        while True:
+            found = _found(environment, strategy, underlying)
+            wanted = {row.instrument: _terms_of(row) for row in _kept(environment, strategy, underlying)}
+            wanted |= {terms.key: terms for terms, _, _ in found.values()}
+            if wanted.keys() <= locked:
+                break
+            # Whoever books a fill from now on waits until this is done, and adds to it. Whoever was before is found by
+            # the next look, maybe with an instrument that had no row.
+            _lock(environment, strategy, wanted, now)
+            locked |= wanted.keys()
         kept = _kept(environment, strategy, underlying)
-        # Whoever books a fill meanwhile waits until this is done, and adds to it.
-        before = {row.instrument: row for row in kept.select_for_update().order_by("instrument")}
-        found = _found(environment, strategy, underlying)
-        for (_, key), (terms, quantity, cost) in sorted(found.items()):
-            row = position(environment, strategy, Move(terms=terms, quantity=quantity, cost=cost), now)
-            if before.pop(key, None) is None:
-                row.save(force_insert=True)
-            else:
-                kept.filter(instrument=key).update(quantity=quantity, cost=cost, updated_at=now)
-        kept.filter(instrument__in=before).update(quantity=ZERO, cost=ZERO, updated_at=now)
+        for (_, key), (_, quantity, cost) in found.items():
+            kept.filter(instrument=key).update(quantity=quantity, cost=cost)
+        gone = locked - {key for _, key in found}
+        kept.filter(instrument__in=gone).update(quantity=ZERO, cost=ZERO)
+
+
+def _lock(environment: str, strategy: str, instruments: dict[str, Terms], now: datetime) -> None:
+    """Rows that are not there yet are made, flat; all of them in the order in which fills lock them."""
+    flat = (Move(terms=instruments[key], quantity=ZERO, cost=ZERO) for key in sorted(instruments))
+    Position.objects.bulk_create(
+        [position(environment, strategy, each, now) for each in flat],
+        update_conflicts=True,
+        unique_fields=["environment", "strategy", "instrument"],
+        update_fields=["updated_at"],
+    )
 
 
 def differences() -> Iterator[Difference]:
@@ -103,14 +119,14 @@ def _last_snapshots(environment: str, strategy: str, underlying: str | None) -> 
     yield from last.values()
 
 
-def _terms_of(snapshot: PositionSnapshot) -> Terms:
+def _terms_of(row: PositionSnapshot | Position) -> Terms:
     return Terms(
-        key=snapshot.instrument,
-        underlying=snapshot.underlying,
-        right=snapshot.right,
-        strike=snapshot.strike,
-        expiry=snapshot.expiry,
-        multiplier=snapshot.multiplier,
+        key=row.instrument,
+        underlying=row.underlying,
+        right=row.right,
+        strike=row.strike,
+        expiry=row.expiry,
+        multiplier=row.multiplier,
     )
 
 

@@ -141,8 +141,8 @@ def look(
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _STANDING = ", ".join(f"'{status}'" for status in sorted(STANDING))
-# Pairs are compared as pairs, and the environment in a way that no index serves, so that there is one index to use
-# whatever the statistics were when the plan was made: it is made once, maybe on an empty table.
+# Pairs are compared as pairs, and all else in a way that no index serves, so that there is one index to use whatever
+# the statistics were when the plan was made: it is made once, maybe on an empty table.
 # What is filled already is in the positions.
 _LEFT = "greatest(quantity - filled_quantity, 0) / quantity"
 _SQL = f"""
@@ -176,7 +176,7 @@ SELECT
     SELECT id, client_order_id FROM staged_orders
     WHERE (fingerprint, created_at) > (subject.fingerprint, subject.until - %(duplicate_window)s::interval)
       AND (fingerprint, created_at) <= (subject.fingerprint, subject.until)
-      AND environment IS NOT DISTINCT FROM %(environment)s::text AND status IN ({_STANDING})
+      AND environment IS NOT DISTINCT FROM %(environment)s::text AND (status IN ({_STANDING})) IS TRUE
     ORDER BY created_at, id LIMIT {_ENOUGH}) AS found
   WHERE %(duplicate_window)s::interval > interval '0')::text,
  (SELECT json_agg(json_build_array(subject.place, counted.n))

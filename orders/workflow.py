@@ -6,19 +6,15 @@ one row of the audit trail, whole or not at all. Whoever comes second is refused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from emo_site.db.uuid7 import uuid7
-from orders import approval, audit, equity, journal
-from orders.assessment import Quote
+from orders import approval, audit, changes, equity, journal
 from orders.choices import EventKind, OrderStatus
 from orders.context import Question
 from orders.fills import (
@@ -29,13 +25,11 @@ from orders.fills import (
     record_execution,
     takes_fills,
 )
-from orders.journal import Change
-from orders.judgement import Judgement, judge, judge_each, listed, ticket_of
+from orders.judgement import Judgement, judge, listed
 from orders.models import OrderLeg, RuleOverride, StagedOrder
-from orders.plain_values import from_plain
-from orders.reading import Recorded, read
 from orders.refusal import Refused
 from orders.rule_registry import can_be_overridden
+from orders.several import Outcome, approve_each, cancel_each, reject_each
 from orders.standing import in_shard_of
 from orders.steps import (
     PERMISSIONS,
@@ -43,17 +37,15 @@ from orders.steps import (
     check,
     check_four_eyes,
     found,
-    not_written,
     require,
     require_reason,
-    require_seen,
     take,
-    unknown,
 )
 from orders.ticket import Ticket, TicketLeg
 
 __all__ = [
     "CLOCK_TOLERANCE",
+    "LONGEST_OVERRIDE",
     "PERMISSIONS",
     "RECORDS_FILLS",
     "Outcome",
@@ -80,6 +72,8 @@ __all__ = [
     "takes_fills",
 ]
 
+# A rule that is to be set aside for longer is a matter for the policy.
+LONGEST_OVERRIDE = timedelta(hours=24)
 OVERRIDES = ("orders.override_stagedorder", "override rules")
 # Who the trail names where the policy decided.
 POLICY = "policy"
@@ -101,6 +95,9 @@ def stage(
     the same moment, `replaced_events` how many of its events the caller has seen. Raises Refused for a client_order_id
     that this environment has already.
     """
+    if replaces is not None and created_at is not None:
+        # Of another day than now, the two would lock the sums of their days in the order in which nobody else does.
+        raise ValueError(f"created_at={created_at.isoformat()}: an order that replaces another is written now")
     with transaction.atomic() if replaces else nullcontext():
         if replaces is not None:
             cancel(
@@ -128,8 +125,8 @@ def approve(
     """A second person says yes. The rules run once more: an approval must not rest on what was true yesterday."""
     recorded = found(order_id, expected_events)
     check(recorded.order, OrderStatus.APPROVED, actor=actor)
-    judgement = judge(_question(recorded, reviewer=actor), now=now)
-    return _with_reviewer(take(_approval(recorded.order, judgement, actor, now, note)), actor)
+    judgement = judge(changes.question(recorded, reviewer=actor), now=now)
+    return _with_reviewer(take(changes.approved(recorded.order, judgement, actor, now, note)), actor)
 
 
 def reject(
@@ -137,7 +134,7 @@ def reject(
 ) -> StagedOrder:
     """A reviewer says no; the reason is required."""
     order = found(order_id, expected_events).order
-    return _with_reviewer(take(_rejection(order, actor, now, reason)), actor)
+    return _with_reviewer(take(changes.rejected(order, actor, now, reason)), actor)
 
 
 def ask_changes(
@@ -164,7 +161,7 @@ def cancel(
     order_id: UUID, *, actor: User, now: datetime, reason: str = "", expected_events: int | None = None
 ) -> StagedOrder:
     """Withdraws an open order; its creator may, and whoever has the permission."""
-    return take(_cancellation(found(order_id, expected_events).order, actor, now, reason))
+    return take(changes.cancelled(found(order_id, expected_events).order, actor, now, reason))
 
 
 def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int | None = None) -> StagedOrder:
@@ -179,9 +176,9 @@ def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int |
         require(actor, *PERMISSIONS[OrderStatus.SUBMITTED])
         return order
     check(order, OrderStatus.SUBMITTED, actor=actor)
-    judgement = judge(_question(recorded), now=now)
-    if stale := _no_longer_holds(order, judgement):
-        take(_return(order, judgement, actor, now, stale))
+    judgement = judge(changes.question(recorded), now=now)
+    if stale := changes.no_longer_holds(order, judgement):
+        take(changes.returned(order, judgement, actor, now, stale))
         raise Refused("RETURNED_TO_REVIEW", stale)
     return take(
         change(
@@ -191,7 +188,7 @@ def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int |
             actor=actor,
             now=now,
             seen=judgement.as_json(),
-            columns={"submitted_at": now, "arrival_price": judgement.price, **_assessed(order, judgement)},
+            columns={"submitted_at": now, "arrival_price": judgement.price, **changes.assessed(order, judgement)},
             state_number=judgement.state_number,
         )
     )
@@ -220,7 +217,7 @@ def rejudge(
     recorded = found(order_id, expected_events)
     order = recorded.order
     check_rejudgement(order, actor=actor)
-    judgement = judge(_question(recorded), now=now)
+    judgement = judge(changes.question(recorded), now=now)
     blocked = order.status == OrderStatus.BLOCKED or judgement.blocks
     return take(
         change(
@@ -231,7 +228,7 @@ def rejudge(
             now=now,
             reason=reason or listed(judgement.blocks),
             seen=judgement.as_json(),
-            columns={"changes_asked_at": None, **_assessed(order, judgement)},
+            columns={"changes_asked_at": None, **changes.assessed(order, judgement)},
         )
     )
 
@@ -266,11 +263,16 @@ def override(
     require_reason(reason, "An override needs its reason.")
     if expires_at <= now:
         raise Refused("ENDS_BEFORE_IT_BEGINS", f"expires_at={expires_at.isoformat()} is not after {now.isoformat()}.")
+    if expires_at - now > LONGEST_OVERRIDE:
+        hours = LONGEST_OVERRIDE // timedelta(hours=1)
+        raise Refused(
+            "HOLDS_TOO_LONG", f"expires_at={expires_at.isoformat()}: an override holds for {hours} hours at most."
+        )
     with transaction.atomic():
         recorded = found(order_id, expected_events)
         order = recorded.order
         check_override(order, actor=actor)
-        _check_overridable(code, judge(_question(recorded), now=now))
+        _check_overridable(code, judge(changes.question(recorded), now=now))
         RuleOverride.objects.create(
             order=order,
             code=code,
@@ -280,7 +282,7 @@ def override(
             given_at=now,
             expires_at=expires_at,
         )
-        judgement = judge(_question(recorded), now=now)
+        judgement = judge(changes.question(recorded), now=now)
         return take(
             change(
                 order,
@@ -290,7 +292,7 @@ def override(
                 now=now,
                 reason=f"{code} until {expires_at:%Y-%m-%d %H:%M} UTC: {reason}",
                 seen=judgement.as_json(),
-                columns=_assessed(order, judgement),
+                columns=changes.assessed(order, judgement),
             )
         )
 
@@ -312,197 +314,7 @@ def expire(*, now: datetime) -> list[StagedOrder]:
     return expired
 
 
-# ---- several at once -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one of several orders: `order` as it is now, or why it was refused."""
-
-    order_id: UUID
-    order: StagedOrder | None = None
-    refused: Refused | None = None
-
-
-def approve_each(
-    order_ids: Sequence[UUID],
-    *,
-    actor: User,
-    now: datetime,
-    note: str = "",
-    expected_events: Mapping[UUID, int] | None = None,
-) -> list[Outcome]:
-    """`approve` of many, each by itself: one that is refused does not hold the others up. They are judged together."""
-    recorded, outcomes = _checked(
-        order_ids, expected_events, lambda order: check(order, OrderStatus.APPROVED, actor=actor)
-    )
-    judgements = judge_each([_question(each, reviewer=actor) for each in recorded], now=now) if recorded else []
-    changes = []
-    for each, judgement in zip(recorded, judgements, strict=True):
-        try:
-            changes.append(_approval(each.order, judgement, actor, now, note))
-        except Refused as refused:
-            outcomes[each.order.pk] = Outcome(order_id=each.order.pk, refused=refused)
-    return _written(order_ids, changes, outcomes)
-
-
-def reject_each(
-    order_ids: Sequence[UUID],
-    *,
-    actor: User,
-    now: datetime,
-    reason: str,
-    expected_events: Mapping[UUID, int] | None = None,
-) -> list[Outcome]:
-    """`reject` of many, each by itself."""
-    recorded, outcomes = _checked(
-        order_ids, expected_events, lambda order: check(order, OrderStatus.REJECTED, actor=actor)
-    )
-    require_reason(reason, "A rejection needs its reason.")
-    changes = [_rejection(each.order, actor, now, reason) for each in recorded]
-    return _written(order_ids, changes, outcomes)
-
-
-def cancel_each(
-    order_ids: Sequence[UUID],
-    *,
-    actor: User,
-    now: datetime,
-    reason: str = "",
-    expected_events: Mapping[UUID, int] | None = None,
-) -> list[Outcome]:
-    """`cancel` of many, each by itself."""
-    recorded, outcomes = _checked(
-        order_ids, expected_events, lambda order: check(order, OrderStatus.CANCELLED, actor=actor)
-    )
-    changes = [_cancellation(each.order, actor, now, reason) for each in recorded]
-    return _written(order_ids, changes, outcomes)
-
-
-def _checked(
-    order_ids: Sequence[UUID], seen: Mapping[UUID, int] | None, checks: Callable[[StagedOrder], None]
-) -> tuple[list[Recorded], dict[UUID, Outcome]]:
-    """Those that pass, and the outcomes of those that don't. `seen`: how many events of each the caller knows of."""
-    on_record = read(order_ids)
-    passed, outcomes = [], {}
-    for order_id in dict.fromkeys(order_ids):
-        try:
-            if order_id not in on_record:
-                raise unknown(order_id)
-            require_seen(on_record[order_id].order, None if seen is None else seen.get(order_id))
-            checks(on_record[order_id].order)
-            passed.append(on_record[order_id])
-        except Refused as refused:
-            outcomes[order_id] = Outcome(order_id=order_id, refused=refused)
-    return passed, outcomes
-
-
-def _written(order_ids: Sequence[UUID], changes: list[Change], outcomes: dict[UUID, Outcome]) -> list[Outcome]:
-    for wanted, written in zip(changes, journal.write_each(changes), strict=True):
-        order = wanted.order
-        outcomes[order.pk] = (
-            Outcome(order_id=order.pk, order=order)
-            if written
-            else Outcome(order_id=order.pk, refused=not_written(wanted))
-        )
-    return [outcomes[order_id] for order_id in dict.fromkeys(order_ids)]
-
-
-# ---- the parts of a decision -----------------------------------------------------------------------------------------
-
-
-def _question(recorded: Recorded, *, reviewer: User | None = None) -> Question:
-    order = recorded.order
-    name = reviewer.get_username() if reviewer else order.reviewed_by.get_username() if order.reviewed_by else ""
-    return Question(
-        ticket=ticket_of(order, recorded.legs),
-        created_by=order.created_by.get_username(),
-        reviewer=name,
-        order=order,
-    )
-
-
-def _approval(order: StagedOrder, judgement: Judgement, actor: User, now: datetime, note: str) -> Change:
-    if judgement.blocks:
-        raise Refused("RULES_BLOCK", "The rules block it now: " + listed(judgement.blocks))
-    return change(
-        order,
-        OrderStatus.APPROVED,
-        kind=EventKind.APPROVED,
-        actor=actor,
-        now=now,
-        reason=note,
-        seen=judgement.as_json(),
-        columns={
-            "reviewed_by_id": actor.pk,
-            "reviewed_at": now,
-            "review_notes": note,
-            "changes_asked_at": None,
-            "approval_price": judgement.price,
-            "approval_expires_at": approval.expires_at(judgement.policy, now),
-            **_assessed(order, judgement),
-        },
-        state_number=judgement.state_number,
-    )
-
-
-def _rejection(order: StagedOrder, actor: User, now: datetime, reason: str) -> Change:
-    check(order, OrderStatus.REJECTED, actor=actor)
-    require_reason(reason, "A rejection needs its reason.")
-    return change(
-        order,
-        OrderStatus.REJECTED,
-        kind=EventKind.REJECTED,
-        actor=actor,
-        now=now,
-        reason=reason,
-        columns={"reviewed_by_id": actor.pk, "reviewed_at": now, "review_notes": reason},
-    )
-
-
-def _cancellation(order: StagedOrder, actor: User, now: datetime, reason: str) -> Change:
-    check(order, OrderStatus.CANCELLED, actor=actor)
-    return change(order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason)
-
-
-def _return(order: StagedOrder, judgement: Judgement, actor: User, now: datetime, reason: str) -> Change:
-    return change(
-        order,
-        OrderStatus.PENDING_REVIEW,
-        kind=EventKind.RETURNED,
-        actor=actor,
-        now=now,
-        reason=reason,
-        seen=judgement.as_json(),
-        columns={
-            "reviewed_by_id": None,
-            "reviewed_at": None,
-            "review_notes": "",
-            "approved_by_policy": False,
-            "approval_price": None,
-            "approval_expires_at": None,
-            **_assessed(order, judgement),
-        },
-    )
-
-
-def _no_longer_holds(order: StagedOrder, judgement: Judgement) -> str:
-    """Why an approved order can't go to the broker, empty where it can."""
-    if judgement.blocks:
-        return "The rules block it by now: " + listed(judgement.blocks)
-    stale = approval.staleness(
-        expires=order.approval_expires_at,
-        seen=_quote_decided_on(order),
-        context=judgement.context,
-        policy=judgement.policy,
-    )
-    return f"The approval does not hold any more: {stale}." if stale else ""
-
-
-def _quote_decided_on(order: StagedOrder) -> Quote | None:
-    seen = order.workflow_state.get("assessment", {}).get("seen", {})
-    found = seen.get("quote") or seen.get("underlying_quote")
-    return from_plain(Quote, found) if found else None
+# ---- the parts of the above ------------------------------------------------------------------------------------------
 
 
 def _approved_by_policy(order: StagedOrder, judgement: Judgement, now: datetime) -> StagedOrder:
@@ -552,13 +364,6 @@ def _check_overridable(code: str, judgement: Judgement) -> None:
 def _with_reviewer(order: StagedOrder, actor: User) -> StagedOrder:
     order.reviewed_by = actor
     return order
-
-
-def _assessed(order: StagedOrder, judgement: Judgement) -> dict[str, Any]:
-    return {
-        **judgement.columns,
-        "workflow_state": {**order.workflow_state, "assessment": judgement.basis},
-    }
 
 
 # ---- a new order -----------------------------------------------------------------------------------------------------

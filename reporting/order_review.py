@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -81,6 +82,7 @@ class OrderReview:
     n_performance: int
     by_status: dict[str, int]
     violations: dict[str, int]
+    overrides: dict[str, int]
     recent_orders: tuple[OrderRow, ...]
 
     @cached_property
@@ -96,16 +98,20 @@ class OrderReview:
     def violation_bars(self) -> tuple[Share, ...]:
         return shares([(code, n, "warn") for code, n in self.violations.items()])
 
+    @cached_property
+    def override_bars(self) -> tuple[Share, ...]:
+        return shares([(code, n, "warn") for code, n in self.overrides.items()])
+
 
 def build(*, now: datetime, orders: StagedOrderQuerySet | None = None) -> OrderReview:
-    """Reads everything in one transaction: five queries, whatever the number of orders."""
+    """Reads everything in one transaction: six queries, whatever the number of orders."""
     queryset = StagedOrder.objects.all() if orders is None else orders
     # One place for all of it: inside the transaction of another database a replica is not read.
     queryset = queryset.using(queryset.db)
     with transaction.atomic(using=queryset.db):
         by_status = queryset.counted_by_status()
         values = queryset.figures()
-        violations = _violations(queryset)
+        violations, overrides = _violations(queryset), _overrides(queryset)
         demo = queryset.demo().exists()
         newest = queryset.with_people().defer("workflow_state", "metadata").order_by("-created_at", "-id")
         recent = tuple(_row(order, now) for order in newest[:RECENT_ORDERS])
@@ -130,6 +136,7 @@ def build(*, now: datetime, orders: StagedOrderQuerySet | None = None) -> OrderR
         n_performance=values["n_performance"],
         by_status=by_status,
         violations=violations,
+        overrides=overrides,
         recent_orders=recent,
     )
 
@@ -206,7 +213,17 @@ def _violations(queryset: StagedOrderQuerySet) -> dict[str, int]:
     for text, n in queryset.exclude(violations="").order_by().values_list("violations").annotate(n=Count("pk")):
         for item in str(text).split(","):
             found[item.partition(":")[0]] += n
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+    return _most_frequent_first(found)
+
+
+def _overrides(queryset: StagedOrderQuerySet) -> dict[str, int]:
+    """Rule -> how often a second person set it aside for an order, whether that holds still or not."""
+    given = queryset.filter(overrides__isnull=False).order_by().values_list("overrides__code")
+    return _most_frequent_first(dict(given.annotate(n=Count("overrides"))))
+
+
+def _most_frequent_first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _row(order: StagedOrder, now: datetime) -> OrderRow:

@@ -386,6 +386,14 @@ def test_order_that_replaces_another_withdraws_it(trader: User, reviewer: User) 
     assert sum(StagedRisk.objects.values_list("max_loss", flat=True)) == D("400.5")
 
 
+def test_replacement_is_written_now(trader: User) -> None:
+    old = staged(trader)
+    with pytest.raises(ValueError, match=r"created_at=2025-11-03T15:00:00\+00:00: an order that replaces another is"):
+        workflow.stage(ticket(), created_by=trader, now=LATER, replaces=old.pk, created_at=NOW)
+    old.refresh_from_db()
+    assert old.status == S.PENDING_REVIEW
+
+
 @pytest.mark.parametrize("status", [S.REJECTED, S.EXECUTED, S.CANCELLED])
 def test_order_that_is_over_is_not_replaced(trader: User, reviewer: User, status: OrderStatus) -> None:
     old = staged(trader)

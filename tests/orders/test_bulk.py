@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from orders import audit, workflow
+from orders import audit, several, workflow
 from orders.choices import OrderStatus
 from orders.models import OrderEvent, StagedOrder
 from orders.workflow import Outcome
@@ -118,13 +118,13 @@ def test_whoever_comes_second_is_told_who_was_faster(
     trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = staged(trader), staged(trader)
-    judge_each = workflow.judge_each
+    judge_each = several.judge_each
 
     def judge_slowly(*args: Any, **kwargs: Any) -> Any:
         workflow.cancel(second.pk, actor=trader, now=NOW)
         return judge_each(*args, **kwargs)
 
-    monkeypatch.setattr(workflow, "judge_each", judge_slowly)
+    monkeypatch.setattr(several, "judge_each", judge_slowly)
     outcomes = workflow.approve_each([first.pk, second.pk], actor=reviewer, now=LATER)
     assert codes(outcomes) == ["", "CHANGED_MEANWHILE"]
     assert str(outcomes[1].refused) == (

@@ -163,6 +163,13 @@ def test_database_itself_wants_a_second_person_a_reason_and_an_end(
             ),
         ),
         (
+            {"expires_at": LATER + timedelta(hours=24, microseconds=1)},
+            (
+                "HOLDS_TOO_LONG",
+                "expires_at=2025-11-04T15:01:00.000001+00:00: an override holds for 24 hours at most.",
+            ),
+        ),
+        (
             {"code": "MAX_DRAWDOWN"},
             ("NOT_BLOCKING", "MAX_DRAWDOWN does not block this order: there is nothing to override."),
         ),

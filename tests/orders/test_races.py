@@ -11,9 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 
-from orders import workflow
+from orders import positions, workflow
 from orders.fill import Fill
-from orders.models import StagedOrder
+from orders.models import Position, StagedOrder
 from orders.workflow import Refused
 from tests.factories import NOW, equity, person, staged
 
@@ -101,6 +101,22 @@ def test_of_an_approval_and_a_rejection_exactly_one_holds(people: tuple[User, Us
         assert codes.count("") == 1
         whole(order)
         assert order.status == ("approved", "rejected")[codes.index("")]
+
+
+def test_positions_built_anew_while_first_fills_of_instruments_come_in_are_those_of_the_fills(
+    people: tuple[User, User, User],
+) -> None:
+    trader, one, _ = people
+    for number in range(15):
+        order = submitted(trader, one, symbol=f"S{number}", quantity=D(1))
+        codes = at_once(
+            lambda order=order: workflow.record_execution(order.pk, fill(f"f-{order.pk}"), actor=trader, now=LATER),
+            lambda order=order: positions.rebuild("dev", order.strategy, None, now=LATER),
+            lambda order=order: positions.rebuild("dev", order.strategy, order.symbol, now=LATER),
+        )
+        assert codes == ["", "", ""]
+    assert Position.objects.exclude(quantity=0).count() == 15
+    assert list(positions.differences()) == []
 
 
 def test_approval_and_withdrawal_end_in_the_withdrawal_or_in_one_of_them(people: tuple[User, User, User]) -> None:

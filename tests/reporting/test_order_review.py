@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -95,6 +98,21 @@ def test_rules_that_spoke_are_counted_by_order() -> None:
     assert review.violations["STRATEGY_WINDOW"] == 1
 
 
+def test_overrides_are_counted_by_rule(tmp_path: Path, settings: Any) -> None:
+    settings.EMO_POLICY_FILE = tmp_path / "policy.yaml"
+    settings.EMO_POLICY_FILE.write_text('policy_version: "overrides"\nrisk: {max_order_quantity: 1}\n')
+    trader, officer = person("trader", "trader"), person("officer", "risk officer")
+    equity()
+    hour = NOW + timedelta(hours=1)
+    assert order_review.build(now=NOW).overrides == {}
+    for number in range(2):
+        order = staged(trader, client_order_id=f"o-{number}", quantity=Decimal(2 + number))
+        workflow.override(order.pk, code="ORDER_QUANTITY", actor=officer, now=NOW, reason="agreed", expires_at=hour)
+    review = order_review.build(now=hour)
+    assert review.overrides == {"ORDER_QUANTITY": 2}
+    assert [(bar.label, bar.value) for bar in review.override_bars] == [("ORDER_QUANTITY", "2")]
+
+
 def test_the_number_of_queries_does_not_grow_with_the_orders(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
@@ -104,7 +122,7 @@ def test_the_number_of_queries_does_not_grow_with_the_orders(
         for number in range(count):
             staged(trader, client_order_id=f"{count}-{number}")
         # A savepoint and its release belong to the test's own transaction.
-        with django_assert_num_queries(5 + 2):
+        with django_assert_num_queries(6 + 2):
             order_review.build(now=NOW)
 
 
