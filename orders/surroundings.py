@@ -141,8 +141,8 @@ def look(
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _STANDING = ", ".join(f"'{status}'" for status in sorted(STANDING))
-# Pairs are compared as pairs, and all else in a way that no index serves, so that there is one index to use whatever
-# the statistics were when the plan was made: it is made once, maybe on an empty table.
+# In the windows, environment and status are compared in a way that no index serves: the plan is made once, maybe on an
+# empty table, and only an index that ends with the time is good for ever.
 # What is filled already is in the positions.
 _LEFT = "greatest(quantity - filled_quantity, 0) / quantity"
 _SQL = f"""
@@ -174,8 +174,8 @@ SELECT
   FROM unnest(%(fingerprints)s::text[], %(until)s::timestamptz[]) WITH ORDINALITY AS subject(fingerprint, until, place)
   CROSS JOIN LATERAL (
     SELECT id, client_order_id FROM staged_orders
-    WHERE (fingerprint, created_at) > (subject.fingerprint, subject.until - %(duplicate_window)s::interval)
-      AND (fingerprint, created_at) <= (subject.fingerprint, subject.until)
+    WHERE fingerprint = subject.fingerprint
+      AND created_at > subject.until - %(duplicate_window)s::interval AND created_at <= subject.until
       AND environment IS NOT DISTINCT FROM %(environment)s::text AND (status IN ({_STANDING})) IS TRUE
     ORDER BY created_at, id LIMIT {_ENOUGH}) AS found
   WHERE %(duplicate_window)s::interval > interval '0')::text,
@@ -183,8 +183,8 @@ SELECT
   FROM unnest(%(strategies)s::text[], %(until)s::timestamptz[]) WITH ORDINALITY AS subject(strategy, until, place)
   CROSS JOIN LATERAL (SELECT count(*) AS n FROM (
     SELECT 1 FROM staged_orders
-    WHERE (strategy, created_at) > (subject.strategy, subject.until - %(rate_window)s::interval)
-      AND (strategy, created_at) <= (subject.strategy, subject.until)
+    WHERE strategy = subject.strategy
+      AND created_at > subject.until - %(rate_window)s::interval AND created_at <= subject.until
       AND environment IS NOT DISTINCT FROM %(environment)s::text LIMIT %(enough)s::int) AS one_by_one) AS counted
   WHERE %(rate_window)s::interval > interval '0')::text,
  (SELECT json_agg(json_build_array(given.order_id, given.code, giver.username, given.reason, given.expires_at)

@@ -69,6 +69,15 @@ nor the policy approved, a reviewer who is the creator, a rejection without a re
 order, a release by whoever restricted trading, UPDATE, DELETE and TRUNCATE of events, fills, overrides and accesses,
 and a second fill with the same execution_id.
 
+## What it costs
+
+Round trips on PostgreSQL: staging 3, approving 4, submitting 4, a fill 2; the last one of each is the write. Beside
+pgbench's TPC-B on the same server, in the same run, on two shared cores (`python -m benchmarks.workflow --check`),
+the transitions of whole lives, judged three times and sealed four times, come to 0.34 of TPC-B's transactions at 1
+connection, 0.24 at 4 and 0.14 at 16. The goal of 1.0 is missed, and the command says so: TPC-B takes 0.7 ms of
+processor time for a transaction, a transition about 3.1 ms, of which 1.9 ms are this program's (rules, seal,
+statements) and 1.2 ms the server's. 500 orders are approved at once in 0.8 s.
+
 `manage.py expire_orders` ends what is past its own time; `manage.py order_dossier` prints everything about one order.
 
 Legacy words of the old report: active = approved + submitted + partially_filled; pending = draft + blocked +
