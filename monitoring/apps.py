@@ -10,4 +10,5 @@ class MonitoringConfig(AppConfig):
         "SystemHealth": ("SELECT", "INSERT"),
         "IngestCheckpoint": ("SELECT", "INSERT", "UPDATE"),
         "RetentionRun": ("SELECT",),
+        "Incident": ("SELECT", "INSERT", "UPDATE"),
     }

@@ -1,0 +1,10 @@
+"""Time series, which are append-only and partitioned by time where the database can, and what is known of their system.
+
+No foreign keys lead in or out: these tables may live in a database of their own.
+"""
+
+from monitoring.models.incident import Incident
+from monitoring.models.run import IngestCheckpoint, RetentionRun
+from monitoring.models.series import MarketEvent, SystemHealth
+
+__all__ = ["Incident", "IngestCheckpoint", "MarketEvent", "RetentionRun", "SystemHealth"]
