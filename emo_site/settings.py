@@ -279,6 +279,9 @@ _SERVERS = [alias for alias, database in DATABASES.items() if database["ENGINE"]
 # Passwords and keys came from these; the probe of files looks who else can read them. (It wants every secret read.)
 EMO_SECRET_FILES = [str(BASE_DIR / f".env.{EMO_ENV}"), *env.secret_files]
 
+# Seconds between two rounds of `manage.py monitor`, on all hosts alike.
+EMO_MONITOR_SECONDS = env.integer("EMO_MONITOR_SECONDS", 30, minimum=1, maximum=3600)
+
 # (probe, its thresholds); a probe's name comes from its fields and must be unique.
 PROBES: list[tuple[str, dict[str, Any]]] = [
     *(("monitoring.probes.DatabaseProbe", {"alias": alias}) for alias in DATABASES),
@@ -297,6 +300,7 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("monitoring.probes.DiskProbe", {"path": str(EMO_DATA_DIR)}),
     ("monitoring.probes.MarketDataProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
+    ("monitoring.watch_probe.WatchProbe", {}),
 ]
 
 LOGGING = {

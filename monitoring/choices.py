@@ -35,6 +35,10 @@ class HealthStatus(models.TextChoices):
     UNKNOWN = "unknown", "unknown"
 
 
+# From well to worst; not to know is worse than to know that all is well.
+BY_SEVERITY = (HealthStatus.HEALTHY, HealthStatus.UNKNOWN, HealthStatus.WARNING, HealthStatus.ERROR)
+
+
 class RetentionWay(models.TextChoices):
     """How rows leave a time series; see docs/time-series.md."""
 

@@ -16,6 +16,7 @@ from django.db import connections, transaction
 from django.utils.module_loading import import_string
 
 from emo_site.db.aliases import database_of
+from emo_site.db.uuid7 import uuid7
 from monitoring.choices import HealthStatus
 from monitoring.models import SystemHealth
 
@@ -23,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 FULL_SCORE = Decimal(100)
 SCORES = {HealthStatus.HEALTHY: FULL_SCORE, HealthStatus.WARNING: Decimal(60), HealthStatus.ERROR: Decimal(0)}
+# How much a component counts: what the desk can't work without, as much as three others.
+CRITICAL_WEIGHT, WEIGHT = 3, 1
 # One critical component that is down caps the whole: a desk without its database is not 75 % healthy.
 CRITICAL_CAP = Decimal(20)
+POINT = Decimal("0.01")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,10 @@ class Finding:
 
 
 class Probe(Protocol):
-    """A small class with one `run()`. Its thresholds are its fields. `critical`: without it the desk can't work."""
+    """A small class with one `run()`. Its thresholds are its fields. `critical`: without it the desk can't work.
+
+    One that must be bounded more tightly than the whole run has a field `timeout`, in seconds.
+    """
 
     @property
     def name(self) -> str: ...
@@ -73,10 +80,12 @@ def configured() -> list[Probe]:
 def run(probes: Sequence[Probe], *, timeout: float, now: datetime) -> list[ProbeResult]:
     """Runs all probes at once; ends within `timeout` seconds, whatever they do.
 
-    A probe that has not answered by then is an error of that probe. Its thread is left behind as a daemon: a socket
-    that never answers can't be interrupted, but it must not hold up the others or the end of the program.
+    A probe that has not answered by then, or within its own `timeout`, is an error of that probe. Its thread is left
+    behind as a daemon: a socket that never answers can't be interrupted, but it must not hold up the others or the end
+    of the program.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    bounds = [min(timeout, getattr(probe, "timeout", timeout)) for probe in probes]
     slots: list[list[ProbeResult]] = [[] for _ in probes]
     threads = [
         threading.Thread(target=_run_one, args=(probe, now, slot), daemon=True, name=f"probe {probe.name}")
@@ -84,20 +93,75 @@ def run(probes: Sequence[Probe], *, timeout: float, now: datetime) -> list[Probe
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return [slot[0] if slot else _no_answer(probe, timeout, now) for probe, slot in zip(probes, slots, strict=True)]
+    for thread, bound in zip(threads, bounds, strict=True):
+        thread.join(max(0.0, began + bound - time.monotonic()))
+    # Taken at once: what answers from now on comes too late.
+    answers = [slot[0] if slot else None for slot in slots]
+    return [
+        answer or _no_answer(probe, bound, now) for probe, bound, answer in zip(probes, bounds, answers, strict=True)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemScore:
+    """A score from 0 to 100 and what pulls it down: 100 less every component's points, less `capped`, is `score`.
+
+    A component loses its share of the weights (CRITICAL_WEIGHT or WEIGHT, of the components that know) of what it lacks
+    to 100. `capped` is what is taken away beyond that while a critical one fails (`capped_by`): the whole is then at
+    most CRITICAL_CAP. `known` of `all` components count: unknown is neither good nor bad.
+    """
+
+    score: Decimal
+    lost: tuple[tuple[str, Decimal], ...]
+    capped: Decimal
+    capped_by: tuple[str, ...]
+    known: int
+    all: int
+
+
+def score_of(results: Sequence[ProbeResult]) -> SystemScore | None:
+    """None where no probe knows. Components that lost nothing are left out; those that lost most come first."""
+    known = [(result, result.score) for result in results if result.score is not None]
+    if not known:
+        return None
+    lost = _lost(known)
+    plain = FULL_SCORE - sum((points for _, points in lost), Decimal(0))
+    failing = tuple(result.name for result, _ in known if result.critical and result.finding.status == "error")
+    score = min(plain, CRITICAL_CAP) if failing else plain
+    return SystemScore(
+        score=score,
+        lost=lost,
+        capped=plain - score,
+        capped_by=failing if plain > score else (),
+        known=len(known),
+        all=len(results),
+    )
+
+
+def _lost(known: Sequence[tuple[ProbeResult, Decimal]]) -> tuple[tuple[str, Decimal], ...]:
+    """Points by component, most first. Rounded to hundredths that add up to the rounded whole."""
+    weights = sum(weight_of(result) for result, _ in known)
+    exact = [(result.name, (FULL_SCORE - score) * weight_of(result) / weights) for result, score in known]
+    lost = sorted(((name, points.quantize(POINT)) for name, points in exact if points), key=_most_first)
+    if lost:
+        whole = sum((points for _, points in exact), Decimal(0))
+        rest = whole.quantize(POINT) - sum((points for _, points in lost), Decimal(0))
+        lost[0] = (lost[0][0], lost[0][1] + rest)
+    return tuple(lost)
+
+
+def _most_first(pair: tuple[str, Decimal]) -> tuple[Decimal, str]:
+    return -pair[1], pair[0]
+
+
+def weight_of(result: ProbeResult) -> int:
+    return CRITICAL_WEIGHT if result.critical else WEIGHT
 
 
 def system_score(results: Sequence[ProbeResult]) -> Decimal | None:
-    """The mean score of the probes that know; at most CRITICAL_CAP while a critical one fails; None if none knows."""
-    scores = [result.score for result in results if result.score is not None]
-    if not scores:
-        return None
-    mean = (sum(scores, Decimal(0)) / len(scores)).quantize(Decimal("0.01"))
-    if any(result.critical and result.finding.status == HealthStatus.ERROR for result in results):
-        return min(mean, CRITICAL_CAP)
-    return mean
+    """Of `score_of` the score alone."""
+    found = score_of(results)
+    return None if found is None else found.score
 
 
 def worst_status(results: Sequence[ProbeResult]) -> HealthStatus:
@@ -110,12 +174,18 @@ def worst_status(results: Sequence[ProbeResult]) -> HealthStatus:
 
 
 def record(results: Sequence[ProbeResult]) -> int:
-    """Stores one SystemHealth row for each result; returns how many. Raises DatabaseError where that can't be done.
+    """Stores one SystemHealth row for each result; returns how many. Raises DatabaseError where that can't be done."""
+    return store(rows_of(results))
 
-    Unknown has no score: such a row is stored with 0 and its status says that the figure is none.
+
+def rows_of(results: Sequence[ProbeResult]) -> list[SystemHealth]:
+    """Not stored yet, with the ids that they will have: stored twice, such a row is there once.
+
+    Unknown has no score: its row has 0, and its status says that the figure is none.
     """
-    rows = [
+    return [
         SystemHealth(
+            id=uuid7(result.at),
             component_name=result.name,
             health_score=result.score if result.score is not None else Decimal(0),
             status=result.finding.status,
@@ -126,8 +196,12 @@ def record(results: Sequence[ProbeResult]) -> int:
         )
         for result in results
     ]
+
+
+def store(rows: Sequence[SystemHealth]) -> int:
+    """Writes rows made before, whole or not at all; those that are there already stay. Raises DatabaseError."""
     with transaction.atomic(using=database_of("monitoring")):
-        SystemHealth.objects.bulk_create(rows)
+        SystemHealth.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
     return len(rows)
 
 

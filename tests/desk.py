@@ -31,7 +31,7 @@ class Ran:
 _FOREIGN = ("EMO_", "DATABASE", "POSTGRES", "PG", "SECRET_KEY", "ALLOWED_HOSTS", "DJANGO_")
 
 
-def _own(environment: dict[str, str]) -> dict[str, str]:
+def environment_of(environment: dict[str, str]) -> dict[str, str]:
     """The given variables, and of the caller's only those that say nothing about a desk."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)} | environment
 
@@ -42,7 +42,7 @@ def manage(*arguments: str, environment: dict[str, str], timeout: float = 120) -
     done = subprocess.run(
         [sys.executable, str(PROJECT / "manage.py"), *arguments],
         check=False,
-        env=_own(environment),
+        env=environment_of(environment),
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -99,7 +99,7 @@ def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--threads", "8", "--log-level", "warning"]
-    server = subprocess.Popen(command, cwd=PROJECT, env=_own(environment))
+    server = subprocess.Popen(command, cwd=PROJECT, env=environment_of(environment))
     try:
         _wait_until_alive(port)
         yield port

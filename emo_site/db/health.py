@@ -57,12 +57,19 @@ def own_connection(alias: str) -> Iterator[BaseDatabaseWrapper]:
         require_writable_file(connection)
         yield connection
         return
-    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
-    own: BaseDatabaseWrapper = type(connection)({**connection.settings_dict, "OPTIONS": options}, alias)
+    own = outside_the_pool(alias)
     try:
         yield own
     finally:
         own.close()
+
+
+def outside_the_pool(alias: str) -> BaseDatabaseWrapper:
+    """A connection of the caller's own, not connected yet; the caller closes it. Not for SQLite."""
+    connection = connections[alias]
+    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
+    own: BaseDatabaseWrapper = type(connection)({**connection.settings_dict, "OPTIONS": options}, alias)
+    return own
 
 
 def require_answer(alias: str) -> None:

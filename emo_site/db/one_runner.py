@@ -34,7 +34,7 @@ def only_one(alias: str, task: str) -> Iterator[None]:
 
 @contextmanager
 def _session_lock(connection: BaseDatabaseWrapper, task: str, refusal: AlreadyRunning) -> Iterator[None]:
-    key = int.from_bytes(hashlib.sha256(task.encode()).digest()[:8], "big", signed=True)
+    key = key_of(task)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         if not cursor.fetchone()[0]:
@@ -48,6 +48,11 @@ def _session_lock(connection: BaseDatabaseWrapper, task: str, refusal: AlreadyRu
         except DatabaseError:
             # The session is broken; with its end the lock is given back.
             connection.close()
+
+
+def key_of(task: str) -> int:
+    """The advisory lock of that name."""
+    return int.from_bytes(hashlib.sha256(task.encode()).digest()[:8], "big", signed=True)
 
 
 @contextmanager

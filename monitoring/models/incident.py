@@ -29,6 +29,8 @@ class Incident(models.Model):
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=150, blank=True)
     note = models.TextField(blank=True)
+    changes = models.JSONField(default=list, blank=True)
+    """Each change of its status: [{"at": ISO time, "status": …, "message": …}], the last one its end."""
 
     class Meta:
         db_table = "incidents"

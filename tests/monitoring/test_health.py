@@ -125,10 +125,14 @@ OK, WARN, BAD, DARK = HealthStatus.HEALTHY, HealthStatus.WARNING, HealthStatus.E
         ([DARK], [True], None, DARK),
         ([OK, OK, OK, BAD], [True, True, True, True], Decimal(20), BAD),
         ([BAD, BAD], [True, False], Decimal(0), BAD),
+        ([BAD, BAD, BAD], [False, False, False], Decimal(0), BAD),
         ([OK, OK, WARN], [True, True, True], Decimal("86.67"), WARN),
+        # What is critical counts as much as three others.
+        ([OK, BAD], [True, False], Decimal(75), BAD),
+        ([WARN, OK], [True, False], Decimal(70), WARN),
     ],
 )
-def test_score_is_the_mean_capped_while_something_critical_fails(
+def test_score_is_the_weighted_mean_capped_while_something_critical_fails(
     statuses: list[HealthStatus], critical: list[bool], score: Decimal | None, worst: HealthStatus
 ) -> None:
     found = [result(status, critical=vital) for status, vital in zip(statuses, critical, strict=True)]
@@ -144,6 +148,40 @@ def test_score_stays_in_its_range_and_under_its_cap(results: list[ProbeResult]) 
         down = any(item.critical and item.finding.status == BAD for item in results)
         assert not down or score <= CRITICAL_CAP
         assert (score == 100) == (health.worst_status(results) in (OK, DARK))
+
+
+@given(st.lists(st.builds(result, st.sampled_from(HealthStatus), critical=st.booleans()), min_size=1))
+def test_what_pulls_the_score_down_adds_up(results: list[ProbeResult]) -> None:
+    found = health.score_of(results)
+    if found is None:
+        return
+    assert 100 - sum(points for _, points in found.lost) - found.capped == found.score
+    assert (found.capped > 0) == bool(found.capped_by)
+    assert (found.known, found.all) == (sum(each.score is not None for each in results), len(results))
+
+
+def test_score_says_what_it_lost_to_whom() -> None:
+    found = health.score_of([result(BAD, name="a", critical=True), result(WARN, name="b"), result(OK, name="c")])
+    assert found is not None
+    assert found.lost == (("a", Decimal(60)), ("b", Decimal(8)))
+    assert (found.score, found.capped, found.capped_by) == (Decimal(20), Decimal(12), ("a",))
+
+
+def test_probe_is_held_to_its_own_time_out() -> None:
+    slow = Probe("slow", seconds=2)
+    slow.timeout = 0.2  # type: ignore[attr-defined]
+    started = time.monotonic()
+    found = health.run([slow, Probe("quick")], timeout=5, now=NOW)
+    assert time.monotonic() - started < 1
+    assert (found[0].finding.message, found[1].finding) == ("No answer within 0.2 s.", FINE)
+
+
+@pytest.mark.django_db
+def test_row_stored_twice_is_there_once() -> None:
+    rows = health.rows_of([result(OK, name="a")])
+    health.store(rows)
+    health.store(rows)
+    assert SystemHealth.objects.count() == 1
 
 
 @pytest.mark.django_db
