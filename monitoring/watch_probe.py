@@ -42,7 +42,7 @@ class WatchProbe:
             )
         if newest is None:
             return Finding(
-                status=HealthStatus.WARNING,
+                status=HealthStatus.UNKNOWN,
                 message="No health was ever recorded.",
                 remedy="Let manage.py monitor run as a service.",
             )
