@@ -215,7 +215,9 @@ def bounded(timeout: float) -> float:
 class SharedRun:
     """One probe run at a time, its results shared by everybody who asks within `max_age` seconds.
 
-    Probing anew for every request of a load balancer exhausts the connection pool as soon as one database hangs.
+    Probing anew for every request of a load balancer exhausts the connection pool as soon as one database hangs. Who
+    asks while a run is under way gets the results before it, where they are no older than `max_age` and a run: were
+    they to wait, all threads of a server would.
     """
 
     def __init__(self, max_age: float) -> None:
@@ -225,12 +227,25 @@ class SharedRun:
 
     def results(self, probes: Sequence[Probe], *, timeout: float) -> list[ProbeResult]:
         key = tuple(probe.name for probe in probes)
-        with self._lock:
-            at, results = self._results.get(key, (float("-inf"), []))
-            if time.monotonic() - at > self._max_age:
-                results = run(probes, timeout=timeout, now=datetime.now(UTC))
-                self._results[key] = (time.monotonic(), results)
+        if (known := self._younger_than(self._max_age, key)) is not None:
+            return known
+        if not self._lock.acquire(blocking=False):
+            if (known := self._younger_than(self._max_age + timeout, key)) is not None:
+                return known
+            self._lock.acquire()
+        try:
+            # Whoever had the lock before may have looked meanwhile.
+            if (known := self._younger_than(self._max_age, key)) is not None:
+                return known
+            results = run(probes, timeout=timeout, now=datetime.now(UTC))
+            self._results[key] = (time.monotonic(), results)
             return results
+        finally:
+            self._lock.release()
+
+    def _younger_than(self, seconds: float, key: tuple[str, ...]) -> list[ProbeResult] | None:
+        at, results = self._results.get(key, (float("-inf"), []))
+        return results if time.monotonic() - at <= seconds else None
 
 
 def _run_one(probe: Probe, now: datetime, slot: list[ProbeResult]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -193,6 +194,31 @@ def test_results_are_recorded_one_row_each() -> None:
     assert (stored["b"].health_score, stored["b"].status, stored["b"].metrics) == (Decimal(0), "unknown", {"n": 1})
     assert stored["b"].metadata == {"message": "said", "remedy": "look", "critical": True}
     assert stored["b"].environment == "dev"
+
+
+def test_who_asks_while_a_run_hangs_is_answered_from_the_one_before() -> None:
+    shared, probe = SharedRun(max_age=0.05), Probe("slow")
+    first = shared.results([probe], timeout=1)
+    time.sleep(0.1)
+    probe.seconds = 0.6
+    looking = threading.Thread(target=shared.results, args=([probe],), kwargs={"timeout": 1})
+    looking.start()
+    while len(probe.runs) < 2:
+        time.sleep(0.01)
+    started = time.monotonic()
+    assert shared.results([probe], timeout=1) is first
+    assert time.monotonic() - started < 0.2
+    looking.join()
+    assert shared.results([probe], timeout=1) is not first
+    assert len(probe.runs) == 2
+
+
+def test_who_asks_first_waits_for_an_answer() -> None:
+    shared, probe = SharedRun(max_age=5), Probe("slow", seconds=0.3)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: shared.results([probe], timeout=1), range(8)))
+    assert len(probe.runs) == 1
+    assert all(each is answers[0] for each in answers)
 
 
 def test_many_who_ask_at_once_share_one_run() -> None:
