@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 
@@ -18,6 +20,8 @@ _FALSE = frozenset({"false", "0", "no", "off"})
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 # As long as what it makes is hard to guess: 32 characters of base64 are 192 bits.
 _SHORTEST_KEY = 32
+# Plain, with STARTTLS, and with TLS from the start; each with the port that is usual.
+_MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
 class Refused(ImproperlyConfigured):
@@ -27,6 +31,18 @@ class Refused(ImproperlyConfigured):
         shown = "is not set" if value is None else f"={'***' if secret else value!r} is refused"
         joint = " " if value is None else ""
         super().__init__(f"{name}{joint}{shown}: {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailServer:
+    """Where e-mails are handed in. `starttls`: encrypted once asked; `tls`: from the start. No host: there is none."""
+
+    host: str = ""
+    port: int = 25
+    user: str = ""
+    password: str = field(default="", repr=False)
+    starttls: bool = False
+    tls: bool = False
 
 
 class Environment:
@@ -120,6 +136,38 @@ class Environment:
         """Comma-separated values, without empty ones."""
         value = self.text(name)
         return [item.strip() for item in value.split(",") if item.strip()] if value else list(default)
+
+    def addresses(self, name: str) -> list[str]:
+        """E-mail addresses, separated by commas."""
+        found = self.listed(name)
+        for address in found:
+            try:
+                validate_email(address)
+            except ValidationError:
+                raise Refused(name, address, "e-mail addresses are needed, separated by commas") from None
+        return found
+
+    def mail_server(self, name: str) -> MailServer:
+        """The server of the URL; with none, its host is empty."""
+        url = self.secret(name)
+        if not url:
+            return MailServer()
+        scheme = url.partition("://")[0]
+        refusal = Refused(name, url, f"{', '.join(_MAIL_PORTS)} with :// and a host are allowed", secret=True)
+        try:
+            config = environ.Env.email_url_config(url)
+        except (ImproperlyConfigured, ValueError):
+            raise refusal from None
+        if scheme not in _MAIL_PORTS or not config["EMAIL_HOST"]:
+            raise refusal
+        return MailServer(
+            host=config["EMAIL_HOST"],
+            port=config["EMAIL_PORT"] or _MAIL_PORTS[scheme],
+            user=config["EMAIL_HOST_USER"] or "",
+            password=config["EMAIL_HOST_PASSWORD"] or "",
+            starttls=scheme == "smtp+tls",
+            tls=scheme == "smtp+ssl",
+        )
 
 
 def load(base_dir: Path) -> Environment:

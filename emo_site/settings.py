@@ -275,6 +275,17 @@ EMO_PG_BIN = env.text("EMO_PG_BIN")
 # of its chain, or "" where the rows are not chained.
 EMO_AUDIT_TRAILS = {"orders.OrderEvent": ""}
 
+# ---- alerts and e-mail ----------------------------------------------------------------------------------------------
+
+_mail = env.mail_server("EMO_EMAIL_URL")
+EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starttls, _mail.tls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("EMO_EMAIL_FROM", "emo-desk@localhost")
+# Who is alerted by a new desk, and by a worker that could not yet read its rules.
+EMO_ALERT_EMAILS = env.addresses("EMO_ALERT_EMAILS")
+
 _SERVERS = [alias for alias, database in DATABASES.items() if database["ENGINE"] == database_urls.ENGINE_POSTGRESQL]
 # Passwords and keys came from these; the probe of files looks who else can read them. (It wants every secret read.)
 EMO_SECRET_FILES = [str(BASE_DIR / f".env.{EMO_ENV}"), *env.secret_files]

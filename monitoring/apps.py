@@ -11,4 +11,9 @@ class MonitoringConfig(AppConfig):
         "IngestCheckpoint": ("SELECT", "INSERT", "UPDATE"),
         "RetentionRun": ("SELECT",),
         "Incident": ("SELECT", "INSERT", "UPDATE"),
+        "AlertChannel": ("SELECT", "INSERT", "UPDATE"),
+        "AlertRule": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "Silence": ("SELECT", "INSERT", "UPDATE"),
+        "Notification": ("SELECT", "INSERT", "UPDATE"),
+        "ToldIncident": ("SELECT", "INSERT"),
     }

@@ -45,3 +45,19 @@ class RetentionWay(models.TextChoices):
     POLICY = "policy", "the server's own policy, whole chunks"
     CHUNKS = "chunks", "whole chunks, then the rest row by row"
     BATCHES = "batches", "batches of rows"
+
+
+class ChannelKind(models.TextChoices):
+    """How an alert travels; see docs/alerts.md."""
+
+    EMAIL = "email", "e-mail"
+    WEBHOOK = "webhook", "webhook"
+
+
+class NotificationKind(models.TextChoices):
+    """What a message says of its incidents."""
+
+    OPENED = "opened", "opened"
+    REPEATED = "repeated", "repeated"
+    RECOVERED = "recovered", "recovered"
+    TEST = "test", "test"

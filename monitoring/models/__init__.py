@@ -3,8 +3,20 @@
 No foreign keys lead in or out: these tables may live in a database of their own.
 """
 
+from monitoring.models.alert import AlertChannel, AlertRule, Notification, Silence, ToldIncident
 from monitoring.models.incident import Incident
 from monitoring.models.run import IngestCheckpoint, RetentionRun
 from monitoring.models.series import MarketEvent, SystemHealth
 
-__all__ = ["Incident", "IngestCheckpoint", "MarketEvent", "RetentionRun", "SystemHealth"]
+__all__ = [
+    "AlertChannel",
+    "AlertRule",
+    "Incident",
+    "IngestCheckpoint",
+    "MarketEvent",
+    "Notification",
+    "RetentionRun",
+    "Silence",
+    "SystemHealth",
+    "ToldIncident",
+]
