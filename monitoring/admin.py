@@ -13,6 +13,7 @@ from emo_site import display
 from emo_site.db.uuid7 import time_of
 from emo_site.keyset_admin import KeysetAdmin
 from emo_site.record_admin import RecordAdmin, period_filter, values_filter
+from monitoring import alerts_admin, incidents_admin  # noqa: F401  # they register their pages
 from monitoring.models import MarketEvent, RetentionRun, SystemHealth
 
 

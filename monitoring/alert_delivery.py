@@ -38,6 +38,8 @@ _TOO_MANY, _TOO_SLOW = 429, 408
 
 def deliver(channel: Channel, delivery: Delivery, *, timeout: float = TIMEOUT_SECONDS) -> Attempt:
     """Tries once. What fails comes back in words, without the channel's URL and secret."""
+    if not (delivery.waiting_for if channel.kind == ChannelKind.EMAIL else channel.url):
+        return Attempt(at=datetime.now(UTC), failure="The channel leads nowhere.", permanent=True)
     if channel.kind == ChannelKind.EMAIL:
         return _by_email(delivery, timeout)
     return _by_webhook(channel, delivery, timeout)

@@ -183,6 +183,13 @@ def adopt(*, now: datetime, but_not: Collection[UUID]) -> list[Delivery]:
     return adopted
 
 
+def taken_over(deliveries: Collection[Delivery]) -> set[UUID]:
+    """Which of these, written down as they are, another worker has meanwhile sent, given up or taken on."""
+    ours = {delivery.id: delivery.next_try_at for delivery in deliveries}
+    rows = Notification.objects.filter(pk__in=ours).values_list("pk", "next_try_at", "sent_at", "dead_at")
+    return {pk for pk, next_try_at, sent_at, dead_at in rows if sent_at or dead_at or next_try_at != ours[pk]}
+
+
 def send_again(ids: Collection[UUID]) -> int:
     """Dead letters, to whom they have not reached yet: the worker takes them on in its next round; returns how many."""
     dead = Notification.objects.filter(pk__in=ids, dead_at__isnull=False)

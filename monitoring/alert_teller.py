@@ -96,6 +96,10 @@ class Teller:
         for incident in alert_log.ended(now=now):
             self._recovered.setdefault(incident.id, incident)
         self._remember(alert_log.told_of({incident.id for incident in open_incidents} | set(self._recovered)))
+        # This worker may have stood by for a while.
+        waiting = [each for each in self._in_hand.values() if each.id not in self._with_courier | self._unwritten]
+        for identifier in alert_log.taken_over(waiting):
+            del self._in_hand[identifier]
         for delivery in alert_log.adopt(now=now, but_not=set(self._in_hand)):
             self._in_hand[delivery.id] = delivery
 

@@ -31,7 +31,8 @@ READ = frozenset({"SELECT"})
 COUNT = frozenset({"SELECT", "USAGE"})
 # Who holds a session's key is logged in, and who has a password's hash may guess it: reports need neither.
 HIDDEN_FROM_READERS = frozenset({Session._meta.db_table})
-HIDDEN_COLUMNS = {User._meta.db_table: frozenset({"password"})}
+# So does whoever has a webhook's URL or secret speak in the desk's name.
+HIDDEN_COLUMNS = {User._meta.db_table: frozenset({"password"}), "alert_channels": frozenset({"url", "secret"})}
 # Who blocks a migration, who is connected, and what a standby receives; all of it is NULL to others.
 SEES_STATISTICS = "pg_read_all_stats"
 

@@ -37,6 +37,7 @@ class AlertChannel(models.Model):
                 condition=Q(enabled=False)
                 | (Q(kind=ChannelKind.EMAIL.value) & ~Q(addresses=""))
                 | (Q(kind=ChannelKind.WEBHOOK.value) & ~Q(url="")),
+                violation_error_message="An enabled channel needs an address, or a webhook its URL.",
             ),
         )
 
@@ -71,10 +72,12 @@ class AlertRule(models.Model):
                 name="alert_rules_quiet_hours_have_both_ends",
                 condition=Q(quiet_from__isnull=True, quiet_until__isnull=True)
                 | (Q(quiet_from__isnull=False, quiet_until__isnull=False) & ~Q(quiet_from=F("quiet_until"))),
+                violation_error_message="Quiet hours need both ends, and different ones.",
             ),
             models.CheckConstraint(
                 name="alert_rules_repeat_positive",
                 condition=Q(repeat_minutes__isnull=True) | Q(repeat_minutes__gte=1),
+                violation_error_message="Repeat every: 1 minute or more is needed, or nothing.",
             ),
         )
 
@@ -95,7 +98,11 @@ class Silence(models.Model):
         db_table = "alert_silences"
         ordering = ("-ends_at", "-id")
         constraints = (
-            models.CheckConstraint(name="alert_silences_end_after_they_begin", condition=Q(ends_at__gt=F("begins_at"))),
+            models.CheckConstraint(
+                name="alert_silences_end_after_they_begin",
+                condition=Q(ends_at__gt=F("begins_at")),
+                violation_error_message="A silence ends after it begins.",
+            ),
         )
         indexes = (
             # Those in force, which the worker asks for each round; newest end first, for the list.

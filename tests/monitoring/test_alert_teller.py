@@ -187,6 +187,17 @@ def test_what_a_worker_has_left_behind_is_taken_on_by_the_next(receiver: Receive
     assert Notification.objects.get().sent_at is not None
 
 
+def test_a_worker_that_stood_by_sends_nothing_that_another_has_sent_meanwhile(receiver: Receiver) -> None:
+    hook(receiver.url)
+    receiver.answers = [500]
+    first, now = teller(), datetime.now(UTC)
+    play(first, incident(), now=now)
+    play(teller(), incident(), now=now + timedelta(minutes=5))
+    play(first, incident(), now=now + timedelta(minutes=10))
+    assert len(receiver.posts) == 2
+    assert Notification.objects.get().attempts == 2
+
+
 def test_of_two_workers_that_tell_the_same_only_one_sends(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     hook(receiver.url)
     # Neither sees what the other has told before both have planned it.
