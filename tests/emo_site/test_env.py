@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emo_site.env import Environment, Refused, load
+from emo_site.env import Environment, MailServer, Refused, load
 
 BOOLEANS = "allowed are true, 1, yes, on and false, 0, no, off"
 WHOLE = "a whole number from 1 to 200 is needed"
@@ -198,3 +198,40 @@ def test_unknown_environment_is_refused_before_any_file_is_read(process: dict[st
     with pytest.raises(Refused, match="EMO_ENV='bogus' is refused"):
         load(tmp_path)
     assert "SECRET_KEY" not in process
+
+
+# ---- mail ------------------------------------------------------------------------------------------------------------
+
+
+def test_addresses_are_read_and_one_that_is_none_is_named() -> None:
+    assert Environment({}).addresses("WHO") == []
+    assert Environment({"WHO": "anna@example.com, bert@example.com"}).addresses("WHO") == [
+        "anna@example.com",
+        "bert@example.com",
+    ]
+    with pytest.raises(Refused, match=r"WHO='bert' is refused: e-mail addresses are needed, separated by commas"):
+        Environment({"WHO": "anna@example.com,bert"}).addresses("WHO")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("", MailServer()),
+        ("smtp://127.0.0.1", MailServer(host="127.0.0.1", port=25)),
+        (
+            "smtp+tls://emo:p%40ss@mail.example.com",
+            MailServer(host="mail.example.com", port=587, user="emo", password="p@ss", starttls=True),
+        ),
+        ("smtp+ssl://mail.example.com:1465", MailServer(host="mail.example.com", port=1465, tls=True)),
+    ],
+)
+def test_a_mail_server_is_read_from_its_url(url: str, expected: MailServer) -> None:
+    assert Environment({"MAIL": url}).mail_server("MAIL") == expected
+    assert "p@ss" not in repr(expected)
+
+
+@pytest.mark.parametrize("url", ["mail.example.com", "http://u:s3cret@x", "smtp://", "smtp://u:s3cret@x:port"])
+def test_a_url_that_is_no_mail_server_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(Refused) as caught:
+        Environment({"MAIL": url}).mail_server("MAIL")
+    assert str(caught.value) == "MAIL='***' is refused: smtp, smtp+tls, smtp+ssl with :// and a host are allowed"
