@@ -147,7 +147,10 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "django_tasks",
+    "django_tasks_db",
     "emo_site.apps.EmoSiteConfig",
+    "jobs",
     "monitoring",
     "orders",
     "reporting",
@@ -292,6 +295,10 @@ EMO_SECRET_FILES = [str(BASE_DIR / f".env.{EMO_ENV}"), *env.secret_files]
 
 # Seconds between two rounds of `manage.py monitor`, on all hosts alike.
 EMO_MONITOR_SECONDS = env.integer("EMO_MONITOR_SECONDS", 30, minimum=1, maximum=3600)
+# ---- background work ------------------------------------------------------------------------------------------------
+
+# In the default database, so that nothing else has to run. "operator": what needs more rights than the desk's own role.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default", "operator"]}}
 
 # (probe, its thresholds); a probe's name comes from its fields and must be unique.
 PROBES: list[tuple[str, dict[str, Any]]] = [
@@ -312,6 +319,7 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("monitoring.probes.MarketDataProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
     ("monitoring.watch_probe.WatchProbe", {}),
+    ("monitoring.worker_probes.WorkerProbe", {}),
 ]
 
 LOGGING = {
@@ -326,5 +334,7 @@ LOGGING = {
         "psycopg.pool": {"level": "ERROR"},
         # Anchors, and accesses that could not be written into the database.
         "emo.audit": {"level": "INFO"},
+        # Which worker began and ended, and what it gave on.
+        "emo.jobs": {"level": "INFO"},
     },
 }

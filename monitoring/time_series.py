@@ -18,7 +18,7 @@ from monitoring import retention
 from monitoring.chunk_settings import days
 from monitoring.models import RetentionRun
 
-# apply_retention is for cron once a day: two missed ones are no accident.
+# apply_retention runs once a day: two missed ones are no accident.
 OVERDUE = timedelta(days=2)
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

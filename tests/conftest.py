@@ -106,6 +106,9 @@ def _groups_again(*, using: str, plan: object = None, **kwargs: object) -> None:
         importlib.import_module("reporting.migrations.0004_risk_officer").let_groups(apps, connection.schema_editor())
         alerts = importlib.import_module("reporting.migrations.0005_groups_and_alerts")
         alerts.let_groups(apps, connection.schema_editor())
+        importlib.import_module("reporting.migrations.0006_groups_see_jobs").let_groups(
+            apps, connection.schema_editor()
+        )
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from orders import execution_quality
 from orders.choices import TRANSITIONS
 from tests.run import PROJECT
 
-OWN_APPS = {"emo_site", "orders", "monitoring", "reporting"}
+OWN_APPS = {"emo_site", "jobs", "orders", "monitoring", "reporting"}
 
 
 def _table(path: str, first: str) -> list[list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import BACKEND
 from tests.desk import empty_database, manage
 
-APPS = ("reporting", "orders", "monitoring")
+APPS = ("reporting", "orders", "monitoring", "jobs")
 
 
 @pytest.fixture

@@ -32,3 +32,13 @@ def compare(connection: BaseDatabaseWrapper) -> ClockOffset:
             asked.append((took, (there - before).total_seconds() - took / 2))
     took, offset = min(asked)
     return ClockOffset(offset_seconds=round(offset, 4), uncertainty_seconds=round(took / 2, 4))
+
+
+def now_of(connection: BaseDatabaseWrapper) -> datetime:
+    """The database's own time, by which several hosts can agree; SQLite has none but this machine's."""
+    if connection.vendor != "postgresql":
+        return datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment

@@ -51,6 +51,7 @@ def test_json_names_every_component_and_nothing_else_is_printed(desk: dict[str, 
         "disk",
         "market data",
         "review backlog",
+        "task worker",
     }
 
 

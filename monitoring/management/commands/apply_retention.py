@@ -1,4 +1,4 @@
-"""manage.py apply_retention: lets old market events and health records go; for cron, once a day."""
+"""manage.py apply_retention: lets old market events and health records go; once a day."""
 
 from __future__ import annotations
 
