@@ -150,7 +150,7 @@ INSTALLED_APPS = [
     "django_tasks",
     "django_tasks_db",
     "emo_site.apps.EmoSiteConfig",
-    "jobs",
+    "emo_site.jobs",
     "monitoring",
     "orders",
     "reporting",

@@ -17,9 +17,9 @@ from emo_site import display
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
 from emo_site.db.health import require_answer
-from jobs import catalogue
-from jobs.catalogue import NoSuchTask
-from jobs.models import Schedule, WorkerHeartbeat
+from emo_site.jobs import catalogue
+from emo_site.jobs.catalogue import NoSuchTask
+from emo_site.jobs.models import Schedule, WorkerHeartbeat
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
 from monitoring.probes import unreachable

@@ -10,12 +10,12 @@ from django.db import OperationalError, connection
 from django_tasks_db.models import DBTaskResult
 
 from emo_site.db.clocks import now_of
-from jobs import heartbeats
-from jobs.models import Schedule
+from emo_site.jobs import heartbeats
+from emo_site.jobs.models import Schedule
 from monitoring import worker_probes
 from monitoring.health import Finding
 from monitoring.worker_probes import WorkerProbe
-from tests.jobs import toil
+from tests.emo_site.jobs import toil
 
 pytestmark = pytest.mark.django_db
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -27,7 +27,12 @@ def _none() -> None:
 
 
 def schedule(name: str = "prune", *, due_in: timedelta = MINUTE, **changes: Any) -> None:
-    columns = {"task": "jobs.tasks.prune_jobs", "cron": "* * * * *", "next_at": now_of(connection) + due_in, **changes}
+    columns = {
+        "task": "emo_site.jobs.tasks.prune_jobs",
+        "cron": "* * * * *",
+        "next_at": now_of(connection) + due_in,
+        **changes,
+    }
     Schedule.objects.create(name=name, **columns)
 
 

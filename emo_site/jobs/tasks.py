@@ -9,7 +9,7 @@ from django_tasks import task
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
-from jobs import heartbeats, queue
+from emo_site.jobs import heartbeats, queue
 
 # Long enough to see how last week went, and to find out why something failed.
 KEEP_SUCCEEDED = timedelta(days=7)

@@ -12,8 +12,8 @@ from django.db import DatabaseError, connections
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
-from jobs import heartbeats
-from jobs.heartbeats import LeaseLost
+from emo_site.jobs import heartbeats
+from emo_site.jobs.heartbeats import LeaseLost
 
 logger = logging.getLogger("emo.jobs")
 

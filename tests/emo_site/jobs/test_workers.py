@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jobs.pulse import EXIT_LOST
+from emo_site.jobs.pulse import EXIT_LOST
 from tests.conftest import BACKEND
 from tests.desk import empty_database
 from tests.run import PROJECT, environment
@@ -42,7 +42,7 @@ class Desk:
     def shell(self, code: str) -> Any:
         """Runs the code in the desk; gives what it leaves in `out`."""
         head = (
-            "import json; from datetime import *; from jobs.models import *; from tests.jobs import toil;"
+            "import json; from datetime import *; from emo_site.jobs.models import *; from tests.emo_site.jobs import toil;"
             "from django_tasks_db.models import DBTaskResult as Job; out = None\n"
         )
         shown = self._run("shell", "-v0", "-c", f"{head}{code}\nprint(json.dumps(out, default=str))")
@@ -143,7 +143,7 @@ def test_task_that_kills_its_workers_is_failed_in_the_end(desk: Desk, tmp_path: 
     wait_for(lambda: desk.jobs()[0]["status"] == "FAILED")
     [job] = desk.jobs()
     assert len(lines(path)) == 3
-    assert job["exception_class_path"] == "jobs.queue.WorkerLost"
+    assert job["exception_class_path"] == "emo_site.jobs.queue.WorkerLost"
     assert "died in the middle of it; that was attempt 3, the last" in job["traceback"]
 
 
@@ -175,7 +175,7 @@ def test_what_is_due_is_queued_once_by_two_workers(desk: Desk) -> None:
     wait_for(lambda: desk.shell("out = Schedule.objects.filter(last_enqueued_at=None, enabled=True).count()") == 0)
     time.sleep(1)
     assert desk.stop() == [0, 0]
-    assert [job["task_path"] for job in desk.jobs()] == ["jobs.tasks.prune_jobs"] * 20
+    assert [job["task_path"] for job in desk.jobs()] == ["emo_site.jobs.tasks.prune_jobs"] * 20
     assert desk.shell("out = Schedule.objects.filter(enabled=True).values('last_job').distinct().count()") == 20
     assert desk.shell("out = Schedule.objects.filter(next_at__lte=datetime.now(UTC)).count()") == 0
 
@@ -245,7 +245,7 @@ def test_second_signal_ends_the_task_and_puts_it_back(desk: Desk, tmp_path: Path
 
 def test_worker_serves_only_the_queues_that_it_is_given(desk: Desk) -> None:
     desk.shell(
-        "from monitoring.tasks import apply_retention; from jobs.tasks import prune_jobs\n"
+        "from monitoring.tasks import apply_retention; from emo_site.jobs.tasks import prune_jobs\n"
         "apply_retention.enqueue(); prune_jobs.enqueue()"
     )
     command = [sys.executable, "manage.py", "worker", "--interval", "0.1", "--queue", "operator"]

@@ -19,7 +19,7 @@ from django_tasks.base import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
 
 from emo_site.db.aliases import PRIMARY_ALIAS
-from jobs import heartbeats
+from emo_site.jobs import heartbeats
 
 # A task whose worker died so often is likely to be the reason.
 MAX_ATTEMPTS = 3

@@ -11,12 +11,12 @@ from django_tasks.base import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
 
 from emo_site.db.clocks import now_of
-from jobs import heartbeats, queue
-from jobs.heartbeats import LeaseLost
-from jobs.models import WorkerHeartbeat
-from jobs.tasks import KEEP_FAILED, KEEP_SUCCEEDED, prune_jobs
+from emo_site.jobs import heartbeats, queue
+from emo_site.jobs.heartbeats import LeaseLost
+from emo_site.jobs.models import WorkerHeartbeat
+from emo_site.jobs.tasks import KEEP_FAILED, KEEP_SUCCEEDED, prune_jobs
+from tests.emo_site.jobs import toil
 from tests.factories import NOW
-from tests.jobs import toil
 
 pytestmark = pytest.mark.django_db
 LEASE = timedelta(seconds=60)
@@ -44,7 +44,7 @@ def test_task_is_claimed_by_one_worker() -> None:
     job = claimed(first)
     assert queue.claim(second, queues=QUEUES, now=NOW) is None
     assert (job.status, job.worker_ids, job.started_at) == ("RUNNING", [first], NOW)
-    assert (row(first).doing, row(first).doing_since) == ("tests.jobs.toil.give", NOW)
+    assert (row(first).doing, row(first).doing_since) == ("tests.emo_site.jobs.toil.give", NOW)
 
 
 def test_worker_that_may_be_taken_for_dead_claims_nothing() -> None:
@@ -113,7 +113,7 @@ def test_task_is_tried_three_times() -> None:
         now += LEASE
         [given] = queue.reap(now=now)
         assert given.status == ("READY" if attempt < 3 else "FAILED")
-    assert given.exception_class_path == "jobs.queue.WorkerLost"
+    assert given.exception_class_path == "emo_site.jobs.queue.WorkerLost"
     assert f"worker {name} died in the middle of it; that was attempt 3, the last" in given.traceback
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from jobs.worker import Worker
+from emo_site.jobs.worker import Worker
 
 EXIT_NOT_BEGUN = 2
 

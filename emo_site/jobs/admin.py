@@ -20,9 +20,9 @@ from django_tasks_db.models import DBTaskResult
 from emo_site import display
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
+from emo_site.jobs import catalogue, cron, queue, schedules
+from emo_site.jobs.models import Job, Schedule, WorkerHeartbeat
 from emo_site.record_admin import RecordAdmin, period_filter
-from jobs import catalogue, cron, queue, schedules
-from jobs.models import Job, Schedule, WorkerHeartbeat
 
 RUNS = "jobs.run_job"
 _TONES = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from jobs.cron import BadCron, next_after
+from emo_site.jobs.cron import BadCron, next_after
 
 # A Monday.
 AT = datetime(2025, 11, 3, 15, 0, 30, tzinfo=UTC)

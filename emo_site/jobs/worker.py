@@ -20,9 +20,9 @@ from django_tasks_db.models import DBTaskResult
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
-from jobs import heartbeats, queue, schedules
-from jobs.heartbeats import LeaseLost
-from jobs.pulse import Pulse
+from emo_site.jobs import heartbeats, queue, schedules
+from emo_site.jobs.heartbeats import LeaseLost
+from emo_site.jobs.pulse import Pulse
 
 logger = logging.getLogger("emo.jobs")
 

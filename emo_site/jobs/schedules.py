@@ -9,8 +9,8 @@ from typing import Any
 from django.db import transaction
 
 from emo_site.db.aliases import PRIMARY_ALIAS
-from jobs import catalogue, cron, queue
-from jobs.models import Schedule
+from emo_site.jobs import catalogue, cron, queue
+from emo_site.jobs.models import Schedule
 
 logger = logging.getLogger("emo.jobs")
 

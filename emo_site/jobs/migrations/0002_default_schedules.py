@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from django.db import migrations
 
-from jobs import cron
+from emo_site.jobs import cron
 
 # Times are UTC. The heavy ones run while New York is closed.
 ENABLED = (
@@ -12,7 +12,7 @@ ENABLED = (
     ("verify and anchor the audit trail", "orders.tasks.anchor_audit", "10 1 * * *"),
     ("verify the audit trail", "orders.tasks.verify_audit", "10 13 * * *"),
     ("retention of time series", "monitoring.tasks.apply_retention", "30 3 * * *"),
-    ("forget old jobs", "jobs.tasks.prune_jobs", "45 3 * * *"),
+    ("forget old jobs", "emo_site.jobs.tasks.prune_jobs", "45 3 * * *"),
 )
 # A backup needs EMO_BACKUP_KEY, and fills are matched in somebody's name.
 DISABLED = (

@@ -13,10 +13,10 @@ from django.test import Client
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from jobs import heartbeats, queue
-from jobs.models import Schedule
+from emo_site.jobs import heartbeats, queue
+from emo_site.jobs.models import Schedule
+from tests.emo_site.jobs import toil
 from tests.factories import person
-from tests.jobs import toil
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,10 @@ def auditor() -> User:
 def prune() -> Schedule:
     Schedule.objects.all().delete()
     return Schedule.objects.create(
-        name="prune", task="jobs.tasks.prune_jobs", cron="0 3 * * *", next_at=timezone.now() + timedelta(hours=1)
+        name="prune",
+        task="emo_site.jobs.tasks.prune_jobs",
+        cron="0 3 * * *",
+        next_at=timezone.now() + timedelta(hours=1),
     )
 
 
@@ -71,7 +74,7 @@ def act(user: User, path: str, action: str, row: Any) -> list[str]:
 def form(**changes: str) -> dict[str, str]:
     return {
         "name": "prune",
-        "task": "jobs.tasks.prune_jobs",
+        "task": "emo_site.jobs.tasks.prune_jobs",
         "arguments": "{}",
         "cron": "0 3 * * *",
         "enabled": "on",
@@ -156,7 +159,7 @@ def test_nobody_changes_or_removes_a_job(operator: User, failed: DBTaskResult[..
 
 def test_schedule_is_run_out_of_turn(operator: User, prune: Schedule) -> None:
     assert act(operator, SCHEDULES, "run_now", prune) == ["prune is queued."]
-    assert DBTaskResult.objects.get().task_path == "jobs.tasks.prune_jobs"
+    assert DBTaskResult.objects.get().task_path == "emo_site.jobs.tasks.prune_jobs"
     assert act(operator, SCHEDULES, "run_now", prune) == [
         "Not queued: schedule prune: its last run is ready still, so none was queued."
     ]
@@ -193,7 +196,7 @@ def test_what_could_not_be_queued_is_refused_beside_its_field(
     assert response.status_code == 200
     assert said in response.content.decode()
     prune.refresh_from_db()
-    assert (prune.cron, prune.arguments, prune.task) == ("0 3 * * *", {}, "jobs.tasks.prune_jobs")
+    assert (prune.cron, prune.arguments, prune.task) == ("0 3 * * *", {}, "emo_site.jobs.tasks.prune_jobs")
 
 
 @pytest.mark.usefixtures("failed")

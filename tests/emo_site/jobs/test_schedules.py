@@ -12,8 +12,8 @@ from django.db import IntegrityError, connection, transaction
 from django_tasks.base import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
 
-from jobs import catalogue, cron, schedules
-from jobs.models import Schedule
+from emo_site.jobs import catalogue, cron, schedules
+from emo_site.jobs.models import Schedule
 from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def _none() -> None:
 
 
 def schedule(name: str = "prune", **changes: Any) -> Schedule:
-    columns = {"task": "jobs.tasks.prune_jobs", "cron": "* * * * *", "next_at": NOW - MINUTE, **changes}
+    columns = {"task": "emo_site.jobs.tasks.prune_jobs", "cron": "* * * * *", "next_at": NOW - MINUTE, **changes}
     return Schedule.objects.create(name=name, **columns)
 
 
@@ -43,7 +43,7 @@ def test_only_what_is_due_and_enabled_is_queued() -> None:
     schedule("later", next_at=NOW + MINUTE)
     schedule("off", enabled=False)
     assert [each.name for each in schedules.tick(now=NOW)] == ["due"]
-    assert queued() == ["jobs.tasks.prune_jobs"]
+    assert queued() == ["emo_site.jobs.tasks.prune_jobs"]
     due = Schedule.objects.get(name="due")
     assert (due.last_enqueued_at, due.next_at) == (NOW, NOW + MINUTE)
     assert due.last_job_id == DBTaskResult.objects.get().pk
@@ -98,7 +98,7 @@ def test_schedule_that_cannot_be_queued_says_why_and_the_others_are(
     schedule("broken", **changes)
     schedule("sound", next_at=NOW)
     assert [each.name for each in schedules.tick(now=NOW)] == ["sound"]
-    assert queued() == ["jobs.tasks.prune_jobs"]
+    assert queued() == ["emo_site.jobs.tasks.prune_jobs"]
     broken = Schedule.objects.get(name="broken")
     assert broken.problem.startswith(said)
     # Where no next time can be told, nobody would ever get past it.
@@ -116,7 +116,7 @@ def test_run_out_of_turn_is_queued_and_not_twice() -> None:
 
 
 def test_what_a_person_enters_is_due_from_now_on() -> None:
-    one = Schedule(name="new", task="jobs.tasks.prune_jobs", cron="30 * * * *")
+    one = Schedule(name="new", task="emo_site.jobs.tasks.prune_jobs", cron="30 * * * *")
     schedules.keep(one, now=NOW)
     assert Schedule.objects.get().next_at == NOW + timedelta(minutes=30)
     one.enabled = False
@@ -141,7 +141,7 @@ def test_what_workers_wrote_meanwhile_is_kept_when_a_person_saves() -> None:
     ],
 )
 def test_what_cannot_be_queued_is_not_saved(changes: dict[str, Any], error: type[Exception]) -> None:
-    one = Schedule(**{"name": "new", "task": "jobs.tasks.prune_jobs", "cron": "* * * * *", **changes})
+    one = Schedule(**{"name": "new", "task": "emo_site.jobs.tasks.prune_jobs", "cron": "* * * * *", **changes})
     with pytest.raises(error):
         schedules.keep(one, now=NOW)
     assert not Schedule.objects.exists()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F
 
-from jobs.models import WorkerHeartbeat
+from emo_site.jobs.models import WorkerHeartbeat
 
 
 class LeaseLost(Exception):

@@ -4,8 +4,8 @@ In the default database, beside the task library's own table: a run that is due 
 transaction.
 """
 
-from jobs.models.job import Job
-from jobs.models.schedule import Schedule
-from jobs.models.worker_heartbeat import WorkerHeartbeat
+from emo_site.jobs.models.job import Job
+from emo_site.jobs.models.schedule import Schedule
+from emo_site.jobs.models.worker_heartbeat import WorkerHeartbeat
 
 __all__ = ["Job", "Schedule", "WorkerHeartbeat"]

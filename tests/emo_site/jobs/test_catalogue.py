@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import catalogue
-from jobs.catalogue import BadArguments, NoSuchTask
+from emo_site.jobs import catalogue
+from emo_site.jobs.catalogue import BadArguments, NoSuchTask
 
 OPERATOR = {"emo_site.tasks.backup", "emo_site.tasks.verify_backup", "monitoring.tasks.apply_retention"}
 
@@ -15,7 +15,7 @@ def test_every_task_of_the_desk_is_there_on_the_queue_that_has_the_rights_for_it
     assert list(found) == [
         "emo_site.tasks.backup",
         "emo_site.tasks.verify_backup",
-        "jobs.tasks.prune_jobs",
+        "emo_site.jobs.tasks.prune_jobs",
         "monitoring.tasks.apply_retention",
         "orders.tasks.anchor_audit",
         "orders.tasks.expire_orders",
@@ -26,7 +26,7 @@ def test_every_task_of_the_desk_is_there_on_the_queue_that_has_the_rights_for_it
     assert {path for path, task in found.items() if task.queue_name == "operator"} == OPERATOR
 
 
-@pytest.mark.parametrize("path", ["os.system", "tests.jobs.toil.count", "orders.tasks.NotAsWritten", ""])
+@pytest.mark.parametrize("path", ["os.system", "tests.emo_site.jobs.toil.count", "orders.tasks.NotAsWritten", ""])
 def test_nothing_else_is_a_task(path: str) -> None:
     with pytest.raises(NoSuchTask, match="no installed app has such a task"):
         catalogue.task(path)
