@@ -27,12 +27,8 @@ def _none() -> None:
 
 
 def schedule(name: str = "prune", *, due_in: timedelta = MINUTE, **changes: Any) -> None:
-    columns = {
-        "task": "emo_site.jobs.tasks.prune_jobs",
-        "cron": "* * * * *",
-        "next_at": now_of(connection) + due_in,
-        **changes,
-    }
+    due = now_of(connection) + due_in
+    columns = {"task": "emo_site.jobs.tasks.prune_jobs", "cron": "* * * * *", "next_at": due, **changes}
     Schedule.objects.create(name=name, **columns)
 
 

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from emo_site.db.aliases import database_of
 from emo_site.db.lease import Lease
 from monitoring import health
-from monitoring.alert_values import OpenIncident, Recovered
+from monitoring.alert_teller import Teller
 from monitoring.spool import Spool
 from monitoring.watch import DEPUTISES, WAITS, Seen, Watch
 
@@ -28,6 +27,8 @@ EXIT_NOT_CHECKED = 2
 # Of the time between two rounds; the rest is for storing what was found.
 PROBING_SHARE = 0.7
 LONGEST_PROBING = 10.0
+# At the end, for messages that are on their way.
+SETTLING_SECONDS = 5.0
 
 
 class Command(BaseCommand):
@@ -62,11 +63,12 @@ class Command(BaseCommand):
             options["spool"].parent.mkdir(parents=True, exist_ok=True)
         except (ImportError, TypeError, ValueError, OSError) as error:
             raise CommandError(f"can't watch: {error}", returncode=EXIT_NOT_CHECKED) from error
+        teller = Teller()
         watch = Watch(
             probes=probes,
             lease=Lease(database_of("monitoring"), "monitor"),
             spool=Spool(options["spool"]),
-            teller=_Nobody(),
+            teller=teller,
         )
         timeout = min(LONGEST_PROBING, interval * PROBING_SHARE)
         try:
@@ -75,6 +77,7 @@ class Command(BaseCommand):
             else:
                 self._go_on(watch, interval, timeout)
         finally:
+            teller.settle(timeout=SETTLING_SECONDS)
             watch.end()
 
     def _go_on(self, watch: Watch, interval: float, timeout: float) -> None:
@@ -116,8 +119,3 @@ _ROLES = {
     DEPUTISES: "no database answers, and maybe no other worker: this one tells what it finds",
     "acts": "this worker watches",
 }
-
-
-class _Nobody:
-    def round(self, *, open: Sequence[OpenIncident], recovered: Sequence[Recovered], now: datetime) -> None:
-        """Nobody is to be told."""

@@ -38,12 +38,8 @@ def auditor() -> User:
 @pytest.fixture
 def prune() -> Schedule:
     Schedule.objects.all().delete()
-    return Schedule.objects.create(
-        name="prune",
-        task="emo_site.jobs.tasks.prune_jobs",
-        cron="0 3 * * *",
-        next_at=timezone.now() + timedelta(hours=1),
-    )
+    due = timezone.now() + timedelta(hours=1)
+    return Schedule.objects.create(name="prune", task="emo_site.jobs.tasks.prune_jobs", cron="0 3 * * *", next_at=due)
 
 
 @pytest.fixture

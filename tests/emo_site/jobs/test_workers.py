@@ -42,7 +42,8 @@ class Desk:
     def shell(self, code: str) -> Any:
         """Runs the code in the desk; gives what it leaves in `out`."""
         head = (
-            "import json; from datetime import *; from emo_site.jobs.models import *; from tests.emo_site.jobs import toil;"
+            "import json; from datetime import *; from emo_site.jobs.models import *;"
+            "from tests.emo_site.jobs import toil;"
             "from django_tasks_db.models import DBTaskResult as Job; out = None\n"
         )
         shown = self._run("shell", "-v0", "-c", f"{head}{code}\nprint(json.dumps(out, default=str))")
