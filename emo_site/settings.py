@@ -314,12 +314,37 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ),
     *(("monitoring.server_probes.ReplicationProbe", {"alias": alias}) for alias in _SERVERS if is_replica(alias)),
     *(("monitoring.security_probes.AccessProbe", {"alias": alias}) for alias in _SERVERS),
+    *(("monitoring.expiry_probes.ExpiryProbe", {"alias": alias}) for alias in _SERVERS),
+    *(("monitoring.lock_probes.TransactionsProbe", {"alias": alias}) for alias in _SERVERS),
+    *(
+        (probe, {"alias": alias})
+        for alias in _SERVERS
+        if not is_replica(alias)
+        for probe in (
+            "monitoring.lock_probes.LocksProbe",
+            "monitoring.upkeep_probes.VacuumProbe",
+            "monitoring.upkeep_probes.StorageProbe",
+            "monitoring.time_series_probes.ChunksProbe",
+        )
+    ),
+    *(("monitoring.sqlite_probes.SqliteProbe", {"alias": alias}) for alias in DATABASES if alias not in _SERVERS),
     ("monitoring.security_probes.FilesProbe", {}),
+    ("monitoring.backup_probes.BackupsProbe", {}),
     ("monitoring.probes.DiskProbe", {"path": str(EMO_DATA_DIR)}),
+    ("monitoring.machine_probes.MemoryProbe", {}),
+    ("monitoring.machine_probes.LoadProbe", {}),
+    ("monitoring.machine_probes.CacheProbe", {}),
     ("monitoring.probes.MarketDataProbe", {}),
+    ("monitoring.market_probes.SymbolsProbe", {}),
+    ("monitoring.time_series_probes.RetentionProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
     ("monitoring.watch_probe.WatchProbe", {}),
     ("monitoring.worker_probes.WorkerProbe", {}),
+    ("orders.probes.OverdueOrdersProbe", {}),
+    ("orders.probes.UnmatchedFillsProbe", {}),
+    ("orders.probes.FillLatencyProbe", {}),
+    ("orders.probes.TradingStateProbe", {}),
+    ("orders.audit_probes.AuditTrailProbe", {}),
 ]
 
 LOGGING = {

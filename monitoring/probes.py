@@ -35,6 +35,17 @@ def unreachable(alias: str, error: Exception) -> Finding:
     )
 
 
+def not_asked(alias: str, error: Exception) -> Finding:
+    """For whoever asks a database about itself: that it is down is the word of one probe, and not of ten."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return Finding(
+        status=HealthStatus.UNKNOWN,
+        message=f"Can't be asked: {reason}",
+        remedy=f"See the probe database:{alias}.",
+        metrics={"error": type(error).__name__},
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatabaseProbe:
     """Connects, asks SELECT 1, and looks at role, latency and lag."""

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ logger = logging.getLogger("emo.audit")
 
 _PER_LINE = 1000
 _READ_AT_ONCE = 5000
+_COUNTED_AT_ONCE = 1 << 20
 
 _Head = tuple[UUID, int, str]
 
@@ -104,26 +105,53 @@ class Anchors:
         self._unread, self.seal, self.last_at = 0, seal, at
         self.heads.executemany("INSERT INTO heads VALUES (?, ?, ?, ?)", heads)
 
+    def believe(self, text: str) -> None:
+        """Takes the line's word for the seal of the one before it, which is not read."""
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            self.seal = str(json.loads(text)["previous"])
+
     def end(self) -> None:
         if self._unread:
             self.problems.append(f"line {self._unread}: it can't be read")
 
 
 @contextmanager
-def read(path: Path) -> Iterator[Anchors]:
-    """Raises OSError where the file can't be read. A last line without its end is still being written: it is left."""
+def read(path: Path, *, last_bytes: int | None = None) -> Iterator[Anchors]:
+    """Raises OSError where the file can't be read. A last line without its end is still being written: it is left.
+
+    With `last_bytes` only the end of the file is read, and its first line is believed to follow from what is not read.
+    """
     heads = sqlite3.connect("")
     try:
         heads.execute("CREATE TABLE heads (order_id TEXT, events INTEGER, head TEXT, at TEXT)")
         anchors, keys = Anchors(path=path, heads=heads), audit_keys.every()
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for number, text in enumerate(file, start=1):
-                if text.endswith("\n"):
-                    anchors.take(number, text, keys)
+        with path.open("rb") as file:
+            before = _skip(file, last_bytes)
+            for number, line in enumerate(file, start=before + 1):
+                text = line.decode("utf-8", errors="replace")
+                if not text.endswith("\n"):
+                    continue
+                if before and number == before + 1:
+                    anchors.believe(text)
+                anchors.take(number, text, keys)
         anchors.end()
         yield anchors
     finally:
         heads.close()
+
+
+def _skip(file: IO[bytes], last_bytes: int | None) -> int:
+    """Goes to the first whole line of the last bytes; returns how many lines lie before it."""
+    size = os.fstat(file.fileno()).st_size
+    if last_bytes is None or size <= last_bytes:
+        return 0
+    lines, left = 0, size - last_bytes
+    while left:
+        # Counted, so that a line is named by the number that it has in the file.
+        part = file.read(min(left, _COUNTED_AT_ONCE))
+        lines, left = lines + part.count(b"\n"), left - len(part)
+    file.readline()
+    return lines + 1
 
 
 def append(path: Path, *, now: datetime) -> Anchoring:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from emo_site.db.fields import current_environment
 from orders.fill import Fill
@@ -62,10 +63,14 @@ def match(waiting_id: UUID, order_id: UUID, *, actor: User, now: datetime) -> Ex
     return _book(waiting, order_id, actor=actor, now=now)
 
 
+def waiting_fills() -> QuerySet[UnmatchedFill]:
+    """Of this environment, in no order."""
+    return UnmatchedFill.objects.filter(matched_to__isnull=True, environment=current_environment()).order_by()
+
+
 def match_all(*, actor: User, now: datetime) -> Iterator[Tried]:
     """Tries every waiting fill again, oldest first, on the order that it names."""
-    waiting = UnmatchedFill.objects.filter(matched_to__isnull=True, environment=current_environment())
-    for each in waiting.order_by("received_at", "id"):
+    for each in waiting_fills().order_by("received_at", "id"):
         order_id = _order_of(each.client_order_id)
         try:
             if order_id is None:

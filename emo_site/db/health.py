@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.apps import apps
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
 
+from emo_site.db import deadline
 from emo_site.db.aliases import apps_of
 from emo_site.db.timescale.capabilities import look_up
 
@@ -70,6 +71,39 @@ def outside_the_pool(alias: str) -> BaseDatabaseWrapper:
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
     own: BaseDatabaseWrapper = type(connection)({**connection.settings_dict, "OPTIONS": options}, alias)
     return own
+
+
+@contextmanager
+def asked_within(alias: str, seconds: float) -> Iterator[BaseDatabaseWrapper]:
+    """`own_connection`, each statement of which a server ends after `seconds`; and nobody here waits longer in all.
+
+    The server must know too: what it goes on with, after nobody waits for it any more, costs it just as much.
+    """
+    with deadline.within(seconds), own_connection(alias) as connection:
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                milliseconds = str(round(seconds * 1000))
+                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
+        yield connection
+
+
+@contextmanager
+def models_asked_within(alias: str, seconds: float) -> Iterator[None]:
+    """The same for questions that are asked through models, over the thread's own connection, as pages ask them.
+
+    Raises the driver's word at once where the database can't be connected to.
+    """
+    connection = connections[alias]
+    with deadline.within(seconds):
+        require_answer(alias)
+        if connection.vendor != "postgresql":
+            # A transaction would be one that writes: it would hold up everybody who does.
+            yield
+            return
+        with transaction.atomic(using=alias):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(seconds * 1000))])
+            yield
 
 
 def require_answer(alias: str) -> None:

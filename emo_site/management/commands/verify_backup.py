@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from emo_site.db.backup import archive, desk, keys, restoring
+from emo_site.db.backup import archive, desk, keys, restoring, verdicts
 from emo_site.db.backup.errors import CouldNot, NotProven
 from emo_site.db.backup.manifest import Manifest
 from emo_site.db.backup.proof import Examined
@@ -24,8 +24,8 @@ EXIT_COULD_NOT = 2
 
 class Command(BaseCommand):
     help = (
-        "Restores a backup into scratch databases, compares them with what it says, and removes them. Exit status:"
-        " 0 proven, 1 not proven, 2 could not try."
+        "Restores a backup into scratch databases, compares them with what it says, removes them, and keeps the verdict"
+        " beside the backups. Exit status: 0 proven, 1 not proven, 2 could not try."
     )
     requires_system_checks = ()
 
@@ -41,6 +41,7 @@ class Command(BaseCommand):
             manifest, examined, problems = _verify(path)
             if newest and manifest:
                 problems += _misnamed(newest, manifest)
+            not_kept = _not_kept(path, problems)
         except (CouldNot, OSError) as error:
             # OSError: no room or no right for temporary files.
             raise CommandError(str(error), returncode=EXIT_COULD_NOT) from error
@@ -48,6 +49,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(_as_json(path, manifest, examined, problems), indent=2))
         else:
             self._show(path, manifest, examined, problems)
+        if not_kept:
+            self.stderr.write(f"The probe of backups will not hear of it: {not_kept}")
         if problems:
             raise SystemExit(EXIT_NOT_PROVEN)
 
@@ -83,6 +86,18 @@ def _verify(path: Path) -> tuple[Manifest | None, list[Examined], tuple[str, ...
                 return manifest, examined, tuple(problem for each in examined for problem in each.problems)
     except NotProven as error:
         return manifest, [], error.problems
+
+
+def _not_kept(path: Path, problems: tuple[str, ...]) -> str:
+    """Writes the verdict down, of a backup that lies among this desk's own; returns why that could not be done."""
+    shelf = desk.shelf()
+    try:
+        backup = next((each for each in shelf.backups() if each.path.resolve() == path.resolve()), None)
+        if backup is not None:
+            verdicts.keep(shelf, backup, problems=problems, now=datetime.now(UTC))
+    except CouldNot as error:
+        return str(error)
+    return ""
 
 
 def _misnamed(newest: Backup, manifest: Manifest) -> tuple[str, ...]:
