@@ -116,7 +116,7 @@ class UnmatchedFillsProbe:
         if not number:
             return Finding(status=HealthStatus.HEALTHY, message="none", metrics={"waiting": 0})
         waited = datetime.now(UTC) - first
-        message = f"{count(number)} waiting, the oldest for {age(waited)}: {_oldest(waiting.order_by('received_at'))}"
+        message = f"{count(number)} waiting, the oldest for {age(waited)}: {_told(waiting.order_by('received_at')[0])}"
         metrics = {"waiting": number, "oldest_seconds": round(waited.total_seconds())}
         if waited <= timedelta(minutes=self.warn_minutes):
             return Finding(status=HealthStatus.HEALTHY, message=message, metrics=metrics)
@@ -128,9 +128,8 @@ class UnmatchedFillsProbe:
         )
 
 
-def _oldest(waiting: Sequence[UnmatchedFill]) -> str:
-    first = waiting[0]
-    return f"{first.execution_id} ({first.reason})"
+def _told(fill: UnmatchedFill) -> str:
+    return f"{fill.execution_id} ({fill.reason})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,8 @@ class FillLatencyProbe:
             "staged_order_id", "execution_timestamp", "staged_order__reviewed_at"
         )[: self.last]:
             # The later ones of an order say how long it traded. Clocks of two machines may put one before the approval.
-            waits[order] = max(0.0, (filled_at - approved_at).total_seconds())
+            if approved_at is not None:
+                waits[order] = max(0.0, (filled_at - approved_at).total_seconds())
         if not waits:
             message = f"no fill in the last {self.within_days:g} days"
             return Finding(status=HealthStatus.HEALTHY, message=message, metrics={"orders": 0})

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 # Of the whole time: what is left is for the parts that come after the probes.
 PROBES_SHARE = 0.5
+ROUND_TRIP = ("review round trip", "audit of the round trip")
 _NAMED = 5
 
 
@@ -78,7 +79,7 @@ class SystemCheck:
         return next((each for each in (Verdict.FAIL, Verdict.WARN) if each in found), Verdict.PASS)
 
 
-# What a part finds, its name and its time aside; of two parts where one does the work of both.
+# Given the seconds that it has: what it finds, most often one part.
 _Work = Callable[[float], list[Part]]
 
 
@@ -108,61 +109,62 @@ def _of_probe(result: ProbeResult) -> Part:
     )
 
 
-def _works(results: Sequence[ProbeResult], now: datetime) -> dict[str, _Work]:
-    """By the name of the part, or of the first of two."""
+def _works(results: Sequence[ProbeResult], now: datetime) -> dict[tuple[str, ...], _Work]:
+    """By the names of the parts that each of them finds."""
     return {
-        "router": lambda seconds: [routing(seconds)],
-        **{f"migrations {alias}": partial(_migrations, alias) for alias in settings.DATABASES},
-        "report institutional": lambda _: [institutional_report(results, now)],
-        "report orders": lambda seconds: [order_report(now, seconds)],
-        "review round trip": lambda seconds: round_trip(now, seconds),
+        ("router",): lambda seconds: [routing(seconds)],
+        **{(f"migrations {alias}",): partial(_migrations, alias) for alias in settings.DATABASES},
+        ("report institutional",): lambda _: [institutional_report(results, now)],
+        ("report orders",): lambda seconds: [order_report(now, seconds)],
+        ROUND_TRIP: lambda seconds: round_trip(now, seconds),
     }
 
 
-def _within(works: dict[str, _Work], seconds: float) -> list[Part]:
+def _within(works: dict[tuple[str, ...], _Work], seconds: float) -> list[Part]:
     """All at once: one that hangs must not take the time of the others."""
     ends_at = time.monotonic() + seconds
-    slots: dict[str, list[Part]] = {name: [] for name in works}
+    slots: dict[tuple[str, ...], list[Part]] = {names: [] for names in works}
     threads = [
-        threading.Thread(target=_do, args=(name, work, seconds, slots[name]), daemon=True, name=f"check {name}")
-        for name, work in works.items()
+        threading.Thread(target=_do, args=(names, work, seconds, slots[names]), daemon=True, name=f"check {names[0]}")
+        for names, work in works.items()
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))
-    return [part for name, slot in slots.items() for part in slot or [_no_answer(name, seconds)]]
+    return [part for names, slot in slots.items() for part in tuple(slot) or _no_answer(names, seconds)]
 
 
-def _no_answer(name: str, seconds: float) -> Part:
-    return Part(
-        name=name,
-        verdict=Verdict.FAIL,
-        message=f"No answer within {seconds:.1f} s.",
-        remedy="See the probes of the databases; raise --timeout where they are merely slow.",
-    )
+def _no_answer(names: tuple[str, ...], seconds: float) -> list[Part]:
+    remedy = "See the probes of the databases; raise --timeout where they are merely slow."
+    return _failed_first(names, f"No answer within {seconds:.1f} s.", remedy)
 
 
-def _do(name: str, work: _Work, seconds: float, slot: list[Part]) -> None:
+def _do(names: tuple[str, ...], work: _Work, seconds: float, slot: list[Part]) -> None:
     started = time.perf_counter()
     try:
         with deadline.within(seconds):
             found = work(seconds)
     except DatabaseError as error:
-        found = [_failed(name, f"Can't be used: {_first_line(error)}", "See the probes of the databases.")]
+        found = _failed_first(names, f"Can't be used: {_first_line(error)}", "See the probes of the databases.")
     except Exception as error:  # the program's edge for a part: its crash is its own failure
-        logger.exception("part %s failed", name)
-        found = [_failed(name, f"{type(error).__name__}: {error}", "Read the log for the trace.")]
+        logger.exception("part %s failed", names[0])
+        found = _failed_first(names, f"{type(error).__name__}: {error}", "Read the log for the trace.")
     finally:
         # A connection left open in a finished thread is lost to the pool.
         connections.close_all()
     took = _milliseconds(started)
     # Whole or not at all: who reads it may have given up waiting.
-    slot[:] = [each if each.took_ms is not None else _timed(each, took) for each in found]
+    slot[:] = [each if each.took_ms is not None else replace(each, took_ms=took) for each in found]
 
 
-def _timed(part: Part, took_ms: float) -> Part:
-    return Part(name=part.name, verdict=part.verdict, message=part.message, remedy=part.remedy, took_ms=took_ms)
+def _failed_first(names: tuple[str, ...], message: str, remedy: str) -> list[Part]:
+    """The first part failed; the others would have come after it."""
+    return [_failed(names[0], message, remedy), *(_not_reached(each, names[0]) for each in names[1:])]
+
+
+def _not_reached(name: str, before: str) -> Part:
+    return Part(name=name, verdict=Verdict.WARN, message=f"not reached: the {before} did not come to its end")
 
 
 def _failed(name: str, message: str, remedy: str) -> Part:
@@ -268,30 +270,22 @@ def _rendered(report: rendering.Report) -> str:
 
 def round_trip(now: datetime, seconds: float) -> list[Part]:
     """An order from staging to its fill, and then its trail: two parts."""
-    name, of_audit = "review round trip", "audit of the round trip"
+    name, of_audit = ROUND_TRIP
     try:
         found = rehearsal.rehearse(now=now, seconds=seconds)
     except (Refused, Failed) as error:
         why = f"{error.code}: {error}" if isinstance(error, Refused) else str(error)
-        return [
-            _failed(name, why, "Read docs/workflow.md for what should have happened, and the log for what did."),
-            _not_reached(of_audit),
-        ]
+        remedy = "Read docs/workflow.md for what should have happened, and the log for what did."
+        return _failed_first(ROUND_TRIP, why, remedy)
     took = round(found.trip_seconds * 1000, 3)
     if found.trail is None:
         message = f"staged, and blocked by {', '.join(found.blocked_by)}: nothing can be approved now"
         remedy = "Release trading, or see docs/rules.md for what each rule wants."
-        return [
-            Part(name=name, verdict=Verdict.WARN, message=message, remedy=remedy, took_ms=took),
-            _not_reached(of_audit),
-        ]
+        blocked = Part(name=name, verdict=Verdict.WARN, message=message, remedy=remedy, took_ms=took)
+        return [blocked, _not_reached(of_audit, name)]
     message = f"{', '.join(found.steps)}; rolled back"
     trip = Part(name=name, verdict=Verdict.PASS, message=message, took_ms=took)
     return [trip, _audited(of_audit, found)]
-
-
-def _not_reached(name: str) -> Part:
-    return Part(name=name, verdict=Verdict.WARN, message="not reached: the round trip did not come to its end")
 
 
 def _audited(name: str, found: rehearsal.Rehearsal) -> Part:

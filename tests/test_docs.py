@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import inspect
+import pkgutil
 import re
 
 from django.core.management import get_commands
 
+import monitoring
+import orders
 from orders import execution_quality
 from orders.choices import TRANSITIONS
 from tests.run import PROJECT
@@ -82,3 +87,37 @@ def test_files_that_the_documentation_links_to_exist() -> None:
     for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def _probe_classes() -> dict[str, type]:
+    """Every class of the desk that a setting could name as a probe, by its path."""
+    found = {}
+    for package in (monitoring, orders):
+        for info in pkgutil.iter_modules(package.__path__):
+            if not info.name.endswith("probes"):
+                continue
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            for name, item in vars(module).items():
+                if inspect.isclass(item) and item.__module__ == module.__name__ and hasattr(item, "run"):
+                    found[f"{module.__name__}.{name}"] = item
+    return found
+
+
+def test_every_probe_is_documented_with_its_name_its_thresholds_and_what_to_do() -> None:
+    rows = {row[1].strip("`"): row for row in _table("docs/probes.md", "probe")}
+    classes = _probe_classes()
+    assert len(classes) > 25
+    assert rows.keys() == classes.keys()
+    for path, item in classes.items():
+        name, _, says, thresholds, remedy = rows[path]
+        given = {"alias": "default", "path": "/"}
+        fields = {each.name: each.default for each in dataclasses.fields(item)}
+        probe = item(**{key: given[key] for key, default in fields.items() if default is dataclasses.MISSING})
+        assert name == f"`{probe.name.replace(':default', ':ALIAS')}`" + ("\\*" if probe.critical else ""), path
+        shown = ", ".join(f"`{key}={default}`" for key, default in fields.items() if default is not dataclasses.MISSING)
+        assert (thresholds, bool(says), bool(remedy)) == (shown, True, True), path
+
+
+def test_every_probe_is_asked_by_some_desk() -> None:
+    settings = (PROJECT / "emo_site/settings.py").read_text()
+    assert [path for path in _probe_classes() if f'"{path}"' not in settings] == []

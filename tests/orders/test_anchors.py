@@ -138,3 +138,28 @@ def test_anchors_of_an_older_key_stay_sound(orders: list[StagedOrder], path: Pat
     settings.EMO_AUDIT_OLD_KEYS = [old]
     anchors.append(path, now=LATER)
     assert problems(path) == []
+
+
+def test_only_the_end_of_a_long_file_is_read_and_lines_keep_their_numbers(
+    orders: list[StagedOrder], trader: User, path: Path
+) -> None:
+    for number, order in enumerate(orders):
+        anchors.append(path, now=NOW + timedelta(days=number))
+        workflow.cancel(order.pk, actor=trader, now=LATER)
+    anchors.append(path, now=NOW + timedelta(days=5))
+    whole = path.read_text().splitlines(keepends=True)
+    assert len(whole) == 4
+    with anchors.read(path, last_bytes=len(whole[3]) + len(whole[2]) + 10) as known:
+        assert known.problems == []
+        assert known.seal == json.loads(whole[3])["seal"]
+        assert [each.events for each in known.in_order([orders[0].pk])] == []
+        assert [each.events for each in known.in_order([orders[2].pk])] == [2]
+    path.write_text("".join([*whole[:3], whole[3].replace('"events": ', '"events": 1')]))
+    with anchors.read(path, last_bytes=len(whole[3]) + len(whole[2]) + 10) as known:
+        assert known.problems == ["line 4: its seal does not follow from what it says"]
+
+
+def test_the_end_of_a_file_that_is_short_is_all_of_it(orders: list[StagedOrder], path: Path) -> None:
+    anchors.append(path, now=NOW)
+    with anchors.read(path, last_bytes=10**6) as known:
+        assert len(list(known.in_order())) == 3

@@ -28,9 +28,9 @@ RECORD_SECONDS = 1.0
 
 class Command(BaseCommand):
     help = (
-        "Probes databases, their servers, hosts, replicas and clocks, migrations, hypertables, access, files, disk,"
-        " market data and the review backlog, in parallel and within --timeout seconds. Exit status: 0 healthy,"
-        " 1 degraded or failing, 2 could not check."
+        "Runs every probe of settings.PROBES (docs/probes.md): databases and servers, the machine, backups, market"
+        " data, orders and their trail, in parallel and within --timeout seconds. Exit status: 0 healthy, 1 degraded or"
+        " failing, 2 could not check."
     )
     # It must run, and say what is wrong, while databases are down.
     requires_system_checks = ()
