@@ -8,6 +8,7 @@ class MonitoringConfig(AppConfig):
     app_privileges = {
         "MarketEvent": ("SELECT", "INSERT", "UPDATE"),
         "SystemHealth": ("SELECT", "INSERT"),
+        "HealthHour": ("SELECT", "INSERT", "UPDATE"),
         "IngestCheckpoint": ("SELECT", "INSERT", "UPDATE"),
         "RetentionRun": ("SELECT",),
         "Incident": ("SELECT", "INSERT", "UPDATE"),

@@ -4,6 +4,7 @@ No foreign keys lead in or out: these tables may live in a database of their own
 """
 
 from monitoring.models.alert import AlertChannel, AlertRule, Notification, Silence, ToldIncident
+from monitoring.models.hour import HealthHour
 from monitoring.models.incident import Incident
 from monitoring.models.run import IngestCheckpoint, RetentionRun
 from monitoring.models.series import MarketEvent, SystemHealth
@@ -11,6 +12,7 @@ from monitoring.models.series import MarketEvent, SystemHealth
 __all__ = [
     "AlertChannel",
     "AlertRule",
+    "HealthHour",
     "Incident",
     "IngestCheckpoint",
     "MarketEvent",
