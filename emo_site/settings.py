@@ -265,6 +265,9 @@ EMO_POLICY_FILE = BASE_DIR / env.text("EMO_POLICY_FILE", "orders/default_policy.
 # Where anchor_audit writes down the heads of all trails: see docs/audit.md.
 EMO_AUDIT_ANCHOR_FILE = BASE_DIR / env.text("EMO_AUDIT_ANCHOR_FILE", "data/audit-anchors.jsonl")
 
+# Who gets the institutional report by e-mail: manage.py send_health_report.
+EMO_REPORT_EMAILS = env.listed("EMO_REPORT_EMAILS")
+
 # ---- backups --------------------------------------------------------------------------------------------------------
 
 EMO_BACKUP_DIR = BASE_DIR / env.text("EMO_BACKUP_DIR", "data/backups")

@@ -12,3 +12,8 @@ class Figure:
     label: str
     value: str
     note: str = ""
+
+
+def said_by(error: Exception) -> str:
+    """A failure in one line, as its driver words it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

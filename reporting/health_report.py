@@ -4,12 +4,14 @@ databases are down, and then says which figures are missing and why.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import TypeVar
 
+import django
+import psutil
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -17,57 +19,27 @@ from emo_site import display
 from monitoring import health, time_series
 from monitoring.choices import HealthStatus
 from monitoring.health import ProbeResult
-from monitoring.models import SystemHealth
-from monitoring.time_series import TimeSeries
-from orders.choices import ACTIVE_GROUP, EventKind
+from monitoring.time_series import TimeSeries, size_text
+from monitoring.uptime import SYSTEM
+from orders.choices import ACTIVE_GROUP
 from orders.models import OrderEvent, StagedOrder
-from reporting import database_load
-from reporting.charts import Slot, status_strip
+from reporting import database_load, health_history
+from reporting.applied_migrations import Applied, applied_migrations
+from reporting.backup_state import BackupState, backup_state
+from reporting.capacity import DiskTrend, disk_trend
+from reporting.charts import Line, Run, runs, score_line
+from reporting.components import TONES, Component, Cost, components, costs
 from reporting.database_load import DatabaseLoad
-from reporting.figures import Figure
+from reporting.databases import Database, databases
+from reporting.figures import Figure, said_by
+from reporting.file_activity import File, event_files, order_files
+from reporting.health_history import ESTIMATOR, Compared, History, Uptime
+from reporting.incident_list import IncidentRow, incident_list
+from reporting.order_day import OrderDay, order_day
 
-HISTORY = timedelta(hours=24)
 RECENT_EVENTS = 20
-RECENT_FILES = timedelta(hours=24)
-TONES = {
-    HealthStatus.HEALTHY: "good",
-    HealthStatus.WARNING: "warn",
-    HealthStatus.ERROR: "bad",
-    HealthStatus.UNKNOWN: "muted",
-}
 
-
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """One probe's word now, and what was recorded of it in the last 24 hours."""
-
-    name: str
-    status: str
-    tone: str
-    score: float | None
-    critical: bool
-    message: str
-    remedy: str
-    response_ms: float | None
-    response_text: str
-    history: tuple[Slot, ...]
-    history_summary: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Database:
-    """One database as its probes see it; texts are "n/a" where it did not answer."""
-
-    alias: str
-    status: str
-    tone: str
-    engine: str
-    role: str
-    latency_ms: float | None
-    lag_seconds: float | None
-    latency_text: str
-    lag_text: str
-    migrations: str
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +52,28 @@ class Activity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Versions:
+    """Of what runs here, and since when this process does."""
+
+    desk: str
+    python: str
+    django: str
+    process: str
+    started_at: datetime
+    uptime_text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstitutionalReport:
-    """`system_health_score` from 0 to 100, None where no probe knows. Order figures are None where the orders'
-    database can't be read; `missing` then says why.
+    """`system_health_score` from 0 to 100, None where no probe knows. What can't be told is None, and `missing` or the
+    text beside it says why. `past`: made from what was recorded, for a moment that is over.
     """
 
     timestamp: datetime
+    past: bool
     environment: str
     version: str
+    versions: Versions
     demo: bool
     database_healthy: bool
     database_dialect: str
@@ -96,6 +82,7 @@ class InstitutionalReport:
     system_status: str
     system_tone: str
     pulled_down_by: tuple[str, ...]
+    costs: tuple[Cost, ...]
     total_orders: int | None
     active_orders: int | None
     recent_files_count: int | None
@@ -103,35 +90,75 @@ class InstitutionalReport:
     headline: tuple[Figure, ...]
     databases: tuple[Database, ...]
     components: tuple[Component, ...]
+    system_uptimes: tuple[Uptime, ...]
+    system_hours: tuple[Run, ...]
+    score_line: Line | None
+    uptime_method: str
+    compared: tuple[Compared, ...]
+    incidents: tuple[IncidentRow, ...] | None
+    orders_today: OrderDay | None
     recent_activity: tuple[Activity, ...]
-    load: DatabaseLoad
+    recent_files: tuple[File, ...]
+    disk: DiskTrend | None
+    disk_rate_text: str
+    backups: BackupState
+    migrations: tuple[Applied, ...]
+    load: DatabaseLoad | None
     time_series: tuple[TimeSeries, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Orders:
     total: int
-    active: int
+    active: int | None
     demo: bool
-    recent_files: int
+    n_files: int
+    files: tuple[File, ...]
     activity: tuple[Activity, ...]
+    day: OrderDay
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recorded:
+    history: History
+    incidents: tuple[IncidentRow, ...]
+    disk: DiskTrend
+    files: tuple[File, ...]
 
 
 def build(*, now: datetime, results: Sequence[ProbeResult]) -> InstitutionalReport:
     """Puts together what the probes just found, what was recorded of them, and what the orders are doing."""
+    return _built(now, results, past=False)
+
+
+def build_past(*, at: datetime) -> InstitutionalReport:
+    """The report of a moment that is over, from what was recorded; raises DatabaseError where that can't be read."""
+    return _built(at, health_history.results_at(at), past=True)
+
+
+def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> InstitutionalReport:
     missing: list[str] = []
     home = next((result for result in results if result.name == "database:default"), None)
     usable = home is not None and home.finding.status != HealthStatus.ERROR
-    orders = _orders(now, missing) if usable else None
-    if not usable:
+    if past and not results:
+        missing.append(_nothing_recorded())
+    orders = None
+    if usable or past:
+        orders = _tried(lambda: _orders(now, results, past=past), "Orders", missing)
+    else:
         missing.append("Orders: the default database can't be used.")
-    history = _history(results, now, missing)
-    series = _time_series(results, now, missing)
+    recorded = _what_was_recorded(results, now, missing, past=past)
+    history = recorded.history if recorded else None
+    load = None if past else database_load.build(results)
+    series = () if past else _time_series(results, now, missing)
     score, status = health.system_score(results), health.worst_status(results)
+    paid = costs(results)
     return InstitutionalReport(
         timestamp=now,
+        past=past,
         environment=settings.EMO_ENV,
         version=settings.EMO_VERSION,
+        versions=_versions(),
         demo=orders.demo if orders else False,
         database_healthy=usable,
         database_dialect=_dialect(home),
@@ -139,55 +166,72 @@ def build(*, now: datetime, results: Sequence[ProbeResult]) -> InstitutionalRepo
         system_health_score=None if score is None else float(score),
         system_status=status.label,
         system_tone=TONES[status],
-        pulled_down_by=tuple(
-            f"{result.name}: {result.finding.status}"
-            for result in results
-            if result.score is not None and result.score < 100
-        ),
+        pulled_down_by=tuple(f"{cost.name}: {cost.status}" for cost in paid),
+        costs=paid,
         total_orders=orders.total if orders else None,
         active_orders=orders.active if orders else None,
-        recent_files_count=orders.recent_files if orders else None,
+        recent_files_count=orders.n_files if orders else None,
         missing=tuple(missing),
-        headline=_headline(results, orders),
-        databases=tuple(_database(alias, results) for alias in settings.DATABASES),
-        components=tuple(_component(result, history.get(result.name, []), now) for result in results),
+        headline=_headline(results, orders, history, recorded.disk if recorded else None, past=past),
+        databases=databases(results, load),
+        components=components(results, history),
+        system_uptimes=history.uptimes.get(SYSTEM, ()) if history else (),
+        system_hours=runs(history.system) if history else (),
+        score_line=score_line(history.system) if history else None,
+        uptime_method=ESTIMATOR,
+        compared=history.compared if history else (),
+        incidents=recorded.incidents if recorded else None,
+        orders_today=orders.day if orders else None,
         recent_activity=orders.activity if orders else (),
-        load=database_load.build(results),
+        recent_files=_files(orders, recorded),
+        disk=recorded.disk if recorded else None,
+        disk_rate_text=_rate_text(recorded.disk) if recorded else "n/a",
+        backups=backup_state(now=now, results=results),
+        migrations=applied_migrations(now=now, results=results),
+        load=load,
         time_series=series,
     )
 
 
-def _orders(now: datetime, missing: list[str]) -> _Orders | None:
+def _tried(part: Callable[[], _Part], name: str, missing: list[str]) -> _Part | None:
     try:
-        by_status = StagedOrder.objects.counted_by_status()
-        files = (
-            OrderEvent.objects.filter(kind=EventKind.STAGED, at__gte=now - RECENT_FILES)
-            .exclude(order__source_file="")
-            .values("order__source_file")
-            .distinct()
-            .count()
-        )
-        events = OrderEvent.objects.select_related("order").defer("seen", "order__workflow_state", "order__metadata")
-        activity = tuple(
-            Activity(
-                at=event.at,
-                at_text=display.moment(event.at),
-                what=_what(event),
-                order=f"{event.order.symbol} {event.order.client_order_id}",
-                actor=event.actor_name,
-            )
-            for event in events.order_by("-at", "-sequence")[:RECENT_EVENTS]
-        )
-        demo = StagedOrder.objects.demo().exists()
+        return part()
     except DatabaseError as error:
-        missing.append(f"Orders: {_first_line(error)}")
+        missing.append(f"{name}: {said_by(error)}")
         return None
+
+
+def _nothing_recorded() -> str:
+    days = settings.EMO_RETAIN_SYSTEM_HEALTH_DAYS
+    kept = "kept for ever" if days is None else f"kept for {days} days"
+    return f"Components: nothing was recorded at that moment, or it is gone (records are {kept}; hours stay)."
+
+
+def _orders(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> _Orders:
+    n_files, files = order_files(now=now)
+    by_status = {} if past else StagedOrder.objects.counted_by_status()
     return _Orders(
-        total=sum(by_status.values()),
-        active=sum(by_status.get(status, 0) for status in ACTIVE_GROUP),
-        demo=demo,
-        recent_files=files,
-        activity=activity,
+        total=StagedOrder.objects.filter(created_at__lte=now).count() if past else sum(by_status.values()),
+        active=None if past else sum(by_status.get(status, 0) for status in ACTIVE_GROUP),
+        demo=StagedOrder.objects.demo().exists(),
+        n_files=n_files,
+        files=files,
+        activity=_activity(now),
+        day=order_day(now=now, results=results),
+    )
+
+
+def _activity(now: datetime) -> tuple[Activity, ...]:
+    events = OrderEvent.objects.select_related("order").defer("seen", "order__workflow_state", "order__metadata")
+    return tuple(
+        Activity(
+            at=event.at,
+            at_text=display.moment(event.at),
+            what=_what(event),
+            order=f"{event.order.symbol} {event.order.client_order_id}",
+            actor=event.actor_name,
+        )
+        for event in events.filter(at__lte=now).order_by("-at", "-sequence")[:RECENT_EVENTS]
     )
 
 
@@ -197,22 +241,28 @@ def _what(event: OrderEvent) -> str:
     return kind if kind == status else f"{kind}: {status}"
 
 
-def _history(
-    results: Sequence[ProbeResult], now: datetime, missing: list[str]
-) -> dict[str, list[tuple[datetime, str]]]:
-    """Component -> (time, status) of its records of the last 24 hours, oldest first."""
-    found: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
-    if _time_series_are_down(results):
+def _what_was_recorded(
+    results: Sequence[ProbeResult], now: datetime, missing: list[str], *, past: bool
+) -> _Recorded | None:
+    if not past and _time_series_are_down(results):
         missing.append("History: the database of recorded health can't be used.")
-        return found
-    try:
-        for name, at, status in SystemHealth.objects.since(now - HISTORY).values_list(
-            "component_name", "timestamp", "status"
-        ):
-            found[name].append((at, status))
-    except DatabaseError as error:
-        missing.append(f"History: {_first_line(error)}")
-    return found
+        return None
+    recorded = _tried(lambda: _recorded(now), "History", missing)
+    if recorded and (behind := recorded.history.not_summed_up_since):
+        missing.append(
+            f"History: records since {display.moment(behind)} are not summed up yet, and count as unknown: run"
+            " manage.py roll_up_health."
+        )
+    return recorded
+
+
+def _recorded(now: datetime) -> _Recorded:
+    return _Recorded(
+        history=health_history.read(now=now),
+        incidents=incident_list(now=now),
+        disk=disk_trend(health_history.disk_readings(now=now)),
+        files=event_files(now=now),
+    )
 
 
 def _time_series_are_down(results: Sequence[ProbeResult]) -> bool:
@@ -229,55 +279,22 @@ def _time_series(results: Sequence[ProbeResult], now: datetime, missing: list[st
     return found
 
 
-def _component(result: ProbeResult, history: list[tuple[datetime, str]], now: datetime) -> Component:
-    finding = result.finding
-    return Component(
-        name=result.name,
-        status=finding.status.label,
-        tone=TONES[finding.status],
-        score=None if result.score is None else float(result.score),
-        critical=result.critical,
-        message=finding.message,
-        remedy=finding.remedy,
-        response_ms=result.response_ms,
-        response_text="n/a" if result.response_ms is None else f"{result.response_ms:.0f} ms",
-        history=status_strip(history, end=now),
-        history_summary=_history_summary(history),
+def _files(orders: _Orders | None, recorded: _Recorded | None) -> tuple[File, ...]:
+    found = (orders.files if orders else ()) + (recorded.files if recorded else ())
+    return tuple(sorted(found, key=lambda file: file.at, reverse=True))
+
+
+def _versions() -> Versions:
+    process = psutil.Process()
+    started = datetime.fromtimestamp(process.create_time(), UTC)
+    return Versions(
+        desk=settings.EMO_VERSION,
+        python=platform.python_version(),
+        django=django.get_version(),
+        process=f"{settings.EMO_PROCESS.kind}, pid {process.pid}",
+        started_at=started,
+        uptime_text=display.age(datetime.now(UTC) - started),
     )
-
-
-def _history_summary(history: list[tuple[datetime, str]]) -> str:
-    if not history:
-        return "nothing recorded in 24 h"
-    bad = sum(status in (HealthStatus.WARNING, HealthStatus.ERROR) for _, status in history)
-    records = "1 record" if len(history) == 1 else f"{len(history):,} records"
-    return f"{records} in 24 h, {bad:,} not healthy"
-
-
-def _database(alias: str, results: Sequence[ProbeResult]) -> Database:
-    by_name = {result.name: result for result in results}
-    connection, migrations = by_name.get(f"database:{alias}"), by_name.get(f"migrations:{alias}")
-    metrics = connection.finding.metrics if connection else {}
-    status = connection.finding.status if connection else HealthStatus.UNKNOWN
-    return Database(
-        alias=alias,
-        status=status.label,
-        tone=TONES[status],
-        engine=f"{metrics['engine']} {metrics['version']}" if "engine" in metrics else "n/a",
-        role=str(metrics.get("role", "n/a")),
-        latency_ms=metrics.get("latency_ms"),
-        lag_seconds=metrics.get("lag_seconds"),
-        latency_text=f"{metrics['latency_ms']:.1f} ms" if "latency_ms" in metrics else "n/a",
-        lag_text=_lag(metrics),
-        migrations=migrations.finding.message if migrations else "not probed",
-    )
-
-
-def _lag(metrics: dict[str, Any]) -> str:
-    if "lag_seconds" not in metrics:
-        return "n/a"
-    lag = metrics["lag_seconds"]
-    return "none: not a standby" if lag is None else f"{lag:.1f} s"
 
 
 def _dialect(home: ProbeResult | None) -> str:
@@ -292,19 +309,63 @@ def _migration_status(results: Sequence[ProbeResult]) -> str:
     return "up to date" if found else "not probed"
 
 
-def _headline(results: Sequence[ProbeResult], orders: _Orders | None) -> tuple[Figure, ...]:
+def _rate_text(disk: DiskTrend) -> str:
+    if disk.bytes_per_day is None:
+        return "n/a"
+    way = "less" if disk.bytes_per_day < 0 else "more"
+    return f"{size_text(int(abs(disk.bytes_per_day)))} {way} free each day"
+
+
+def _headline(
+    results: Sequence[ProbeResult],
+    orders: _Orders | None,
+    history: History | None,
+    disk: DiskTrend | None,
+    *,
+    past: bool,
+) -> tuple[Figure, ...]:
+    return (
+        _score_figure(results),
+        *_uptime_figure(history),
+        Figure(
+            label="Disk full in",
+            value=disk.text if disk else "n/a",
+            note=_disk_note(disk),
+        ),
+        *_order_figures(orders, past=past),
+    )
+
+
+def _score_figure(results: Sequence[ProbeResult]) -> Figure:
     score = health.system_score(results)
     known = sum(result.score is not None for result in results)
+    return Figure(
+        label="System health",
+        value=display.score(score),
+        note=f"mean of {known} of {len(results)} components, 100 best; a failing critical one caps it at"
+        f" {health.CRITICAL_CAP}"
+        if known
+        else "no probe knows",
+    )
+
+
+def _uptime_figure(history: History | None) -> tuple[Figure, ...]:
+    found = history.uptimes.get(SYSTEM, ()) if history else ()
+    if not found:
+        return (Figure(label="Uptime, 30 d", value="n/a", note="nothing is recorded" if history else "no history"),)
+    last = found[-1]
+    return (Figure(label=f"Uptime, {last.period}", value=last.up_text, note=f"no critical error; {last.note_text}"),)
+
+
+def _disk_note(disk: DiskTrend | None) -> str:
+    if disk is None:
+        return "no history"
+    return disk.reason or f"at this rate, Theil-Sen over {disk.n_days} days"
+
+
+def _order_figures(orders: _Orders | None, *, past: bool) -> tuple[Figure, ...]:
     why = "" if orders else "the orders' database can't be used"
     return (
-        Figure(
-            label="System health",
-            value=display.score(score),
-            note=f"mean of {known} of {len(results)} components, 100 best; a failing critical one caps it at"
-            f" {health.CRITICAL_CAP}"
-            if known
-            else "no probe knows",
-        ),
         Figure(
             label="Orders",
             value=display.count(orders.total) if orders else "n/a",
@@ -312,16 +373,12 @@ def _headline(results: Sequence[ProbeResult], orders: _Orders | None) -> tuple[F
         ),
         Figure(
             label="Active orders",
-            value=display.count(orders.active) if orders else "n/a",
-            note=why or "approved, submitted, partially filled",
+            value=display.count(orders.active) if orders and orders.active is not None else "n/a",
+            note=why or ("not recorded" if past else "approved, submitted, partially filled"),
         ),
         Figure(
             label="Recent files",
-            value=display.count(orders.recent_files) if orders else "n/a",
-            note=why or "order files staged from in the last 24 h",
+            value=display.count(orders.n_files) if orders else "n/a",
+            note=why or "order files staged from in 24 h",
         ),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ TEMPLATES: dict[type, str] = {
     OrderReview: "reports/orders.html",
 }
 # What only the page's layout needs; a program that reads the JSON has the figures themselves.
-PRESENTATION = frozenset({"headline", "tone", "system_tone", "last_run_tone", "url", "history"})
+PRESENTATION = frozenset(
+    {"headline", "tone", "system_tone", "last_run_tone", "url", "bars", "score_line", "x", "y", "width", "height"}
+)
 
 
 def name_of(report: Report) -> str:
@@ -39,6 +41,11 @@ def template_of(report: Report) -> str:
     return TEMPLATES[type(report)]
 
 
+def body_html(report: InstitutionalReport) -> str:
+    """What of the page is the same for everybody who looks at it."""
+    return render_to_string("reports/_institutional.html", {"report": report})
+
+
 def html_file(report: Report) -> str:
     """One file that needs nothing else: styles inside, no script, no link into the desk."""
     return render_to_string(template_of(report), {"report": report, "standalone": True})
@@ -49,12 +56,12 @@ def json_text(report: Report) -> str:
     return json.dumps(_plain(report), indent=2)
 
 
-def write(path: Path, text: str) -> None:
-    """Writes the file whole or not at all. Raises OSError."""
+def write(path: Path, content: str | bytes) -> None:
+    """Writes the file whole or not at all, text as UTF-8. Raises OSError."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
         # mkstemp makes files that only their owner reads; a report is for the group too.
         os.chmod(temporary, 0o640)  # a plain path from mkstemp
         os.replace(temporary, path)
@@ -75,7 +82,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
         return f"{value:f}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -15,12 +15,13 @@ from django.views.decorators.http import require_safe
 from emo_site.outages import reads_from_replica
 from monitoring import health
 from orders import access
+from orders.moments import InvalidMoment, moment
 from reporting import health_report, order_review, rendering
 from reporting.rendering import Report
+from reporting.shared_report import SharedReport
 
-PROBE_TIMEOUT_SECONDS = 5.0
-# Many viewers, one probe run.
-_shared = health.SharedRun(max_age=5.0)
+# Many viewers, one probe run and one rendering.
+_shared = SharedReport(health.SharedRun(max_age=5.0))
 
 
 @require_safe
@@ -28,8 +29,16 @@ _shared = health.SharedRun(max_age=5.0)
 @login_required
 @never_cache
 def institutional(request: HttpRequest) -> HttpResponse:
-    results = _shared.results(health.configured(), timeout=PROBE_TIMEOUT_SECONDS)
-    return _respond(request, health_report.build(now=datetime.now(UTC), results=results))
+    if (at := request.GET.get("at")) is not None:
+        return _past(request, at)
+    current = _shared.current()
+    if _wanted(request) == "html" and request.headers.get("If-None-Match") == current.tag:
+        # Asked for by the page's own script, which keeps what it shows.
+        return HttpResponseNotModified(headers={"ETag": current.tag})
+    response = _respond(request, current.report, body=current.body, version=current.tag)
+    if response.status_code == 200:
+        response["ETag"] = current.tag
+    return response
 
 
 @require_safe
@@ -40,8 +49,23 @@ def orders(request: HttpRequest) -> HttpResponse:
     return _respond(request, order_review.build(now=datetime.now(UTC)))
 
 
-def _respond(request: HttpRequest, report: Report) -> HttpResponse:
-    wanted = request.GET.get("format", "html")
+def _past(request: HttpRequest, text: str) -> HttpResponse:
+    try:
+        at = moment("at", text)
+    except InvalidMoment as error:
+        return JsonResponse({"error": str(error)}, status=400)
+    if at > datetime.now(UTC):
+        return JsonResponse({"error": f"at={text}: must not be in the future"}, status=400)
+    report = health_report.build_past(at=at)
+    return _respond(request, report, body=rendering.body_html(report))
+
+
+def _wanted(request: HttpRequest) -> str:
+    return request.GET.get("format", "html")
+
+
+def _respond(request: HttpRequest, report: Report, **shown: Any) -> HttpResponse:
+    wanted = _wanted(request)
     if wanted == "json":
         what, rows = f"{rendering.name_of(report)} report, json", rendering.rows_of(report)
         # The view has let in only who is logged in.
@@ -49,4 +73,4 @@ def _respond(request: HttpRequest, report: Report) -> HttpResponse:
         return HttpResponse(rendering.json_text(report), content_type="application/json")
     if wanted != "html":
         return JsonResponse({"error": f"format={wanted!r}: allowed are html and json"}, status=400)
-    return render(request, rendering.template_of(report), {"report": report})
+    return render(request, rendering.template_of(report), {"report": report, **shown})

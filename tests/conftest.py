@@ -77,6 +77,15 @@ def _quick_passwords(settings: object) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def _no_report_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process shares one rendering of the health report among all viewers, for a second."""
+    from monitoring.health import SharedRun
+    from reporting.shared_report import SharedReport
+
+    monkeypatch.setattr("reporting.views._shared", SharedReport(SharedRun(max_age=5.0)))
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     """After a test with real transactions every table is emptied, the groups included, which a migration made."""

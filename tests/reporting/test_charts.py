@@ -2,52 +2,77 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting.charts import SEVERITY_ORDER, shares, status_strip
+from reporting.charts import Hour, runs, score_line, shares
 
-END = datetime(2025, 11, 3, 12, 0, tzinfo=UTC)
-
-
-def test_a_gap_is_not_healthy() -> None:
-    strip = status_strip([], end=END)
-    assert len(strip) == 48
-    assert {slot.status for slot in strip} == {"none"}
-    assert strip[0].title == "12:00: nothing recorded"
+START = datetime(2025, 11, 3, 12, 0, tzinfo=UTC)
 
 
-def test_the_worst_status_of_a_slot_is_shown() -> None:
-    at = END - timedelta(minutes=10)
-    strip = status_strip([(at, "healthy"), (at, "error"), (at, "warning")], end=END)
-    assert strip[-1].status == "error"
-    assert strip[-2].status == "none"
+def hour(place: int, status: str = "healthy", score: float | None = 100.0) -> Hour:
+    return Hour(at=START + timedelta(hours=place), status=status, score=score, known_share=1.0, records=60)
 
 
-@pytest.mark.parametrize(
-    ("ago", "place"),
-    [(timedelta(0), 47), (timedelta(minutes=29), 47), (timedelta(minutes=31), 46), (timedelta(hours=24), 0)],
-)
-def test_a_record_lands_in_its_half_hour(ago: timedelta, place: int) -> None:
-    strip = status_strip([(END - ago, "healthy")], end=END)
-    assert [slot.x for slot in strip if slot.status == "healthy"] == [place]
+def gap(place: int) -> Hour:
+    return Hour(at=START + timedelta(hours=place), status="none", score=None, known_share=0.0, records=0)
 
 
-def test_what_is_older_than_the_strip_is_left_out() -> None:
-    assert {slot.status for slot in status_strip([(END - timedelta(hours=25), "error")], end=END)} == {"none"}
+def test_hours_that_are_alike_become_one_bar() -> None:
+    [run] = runs([hour(place) for place in range(25)])
+    assert (run.x, run.width, run.y, run.height, run.records) == (0, 24.85, 0.0, 10.0, 1500)
+    assert (run.since, run.until) == (START, START + timedelta(hours=25))
+    assert run.title_text == "12:00 to 12:59: healthy, mean score 100"
 
 
-@given(
-    st.lists(st.tuples(st.integers(min_value=0, max_value=86_400), st.sampled_from(SEVERITY_ORDER)), min_size=1),
-)
-def test_no_error_within_the_day_is_hidden(records: list[tuple[int, str]]) -> None:
-    strip = status_strip([(END - timedelta(seconds=s), status) for s, status in records], end=END)
-    worst = min((status for _, status in records), key=SEVERITY_ORDER.index)
-    shown = min((slot.status for slot in strip if slot.status != "none"), key=SEVERITY_ORDER.index)
-    assert shown == worst
+def test_a_gap_is_a_bar_of_its_own_and_not_healthy() -> None:
+    found = runs([hour(0), gap(1), gap(2), hour(3)])
+    assert [(run.x, run.status, run.score) for run in found] == [
+        (0, "healthy", 100),
+        (1, "none", None),
+        (3, "healthy", 100),
+    ]
+    assert found[1].title_text == "13:00 to 14:59: nothing recorded"
+
+
+def test_a_score_of_nothing_can_still_be_seen() -> None:
+    [run] = runs([hour(0, "error", 0.0)])
+    assert (run.y, run.height) == (8.0, 2.0)
+
+
+_HOURS = st.lists(
+    st.tuples(st.sampled_from(["healthy", "warning", "error", "none"]), st.integers(min_value=0, max_value=100))
+).map(lambda found: [gap(n) if status == "none" else hour(n, status, score) for n, (status, score) in enumerate(found)])
+
+
+@given(_HOURS)
+def test_no_hour_is_lost_or_made_better(hours: list[Hour]) -> None:
+    found = runs(hours)
+    told = [run.status for run in found for _ in range(round(run.width + 0.15))]
+    assert told == [each.status for each in hours]
+    assert sum(run.records for run in found) == sum(each.records for each in hours)
+
+
+@given(_HOURS)
+def test_a_line_breaks_where_nothing_was_recorded(hours: list[Hour]) -> None:
+    line = score_line(hours)
+    points = [re.findall(r"[ML]", path) for path in line.paths]
+    assert sum(map(len, points)) == sum(each.score is not None for each in hours)
+    known = "".join("x" if each.score is not None else " " for each in hours)
+    assert [len(part) for part in known.split()] == [len(part) for part in points]
+
+
+def test_a_line_runs_from_0_at_the_bottom_to_100_at_the_top() -> None:
+    line = score_line([hour(0, score=100.0), hour(1, score=0.0)], width=200, height=100)
+    assert line.paths == ("M50.0,0.0 L150.0,100.0",)
+
+
+def test_days_are_marked_at_midnight() -> None:
+    line = score_line([hour(place) for place in range(24)], width=240)
+    assert [(tick.at, tick.text) for tick in line.x_ticks] == [(120.0, "Tue 04 Nov")]
 
 
 def test_bars_are_measured_against_the_largest() -> None:

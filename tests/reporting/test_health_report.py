@@ -112,8 +112,13 @@ def test_recorded_health_of_the_last_day_is_shown() -> None:
     ]
     health.record(earlier)
     component = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, _result("disk")]).components[-1]
-    assert component.history_summary == "2 records in 24 h, 1 not healthy"
-    assert [slot.status for slot in component.history if slot.status != "none"] == ["warning", "healthy"]
+    assert component.hours_text == "Last 24 h, worst of each hour: 1 h healthy, 1 h warning, 22 h not recorded"
+    assert [run.status for run in component.hours] == ["none", "warning", "healthy"]
+    assert [(each.period, each.records, each.up_text) for each in component.uptimes] == [
+        ("24 h", 2, "100 %"),
+        ("7 d", 3, "66.66 %"),
+        ("30 d", 3, "66.66 %"),
+    ]
 
 
 def test_json_keeps_the_specifications_names() -> None:

@@ -16,6 +16,7 @@ from monitoring import health
 from monitoring.choices import HealthStatus
 from orders.models import StagedOrder
 from reporting import health_report, order_review, rendering
+from reporting.shared_report import SharedReport
 from tests.factories import equity, person, staged
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def viewer(client: Client) -> Client:
 @pytest.fixture
 def _no_probe_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes run in threads with connections of their own, which can't see a test's transaction."""
-    monkeypatch.setattr("reporting.views._shared", _NoProbes())
+    monkeypatch.setattr("reporting.views._shared", SharedReport(_NoProbes(), look_seconds=0))  # type: ignore[arg-type]
 
 
 class _NoProbes:

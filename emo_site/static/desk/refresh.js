@@ -1,11 +1,15 @@
-// Fetches the page again every data-refresh seconds and swaps its content; keeps scroll and focus; can be paused.
+// Asks every data-refresh seconds whether there is a newer version of the region, and swaps it in. What the reader
+// does stays: scroll, focus, what is unfolded. The desk answers 304 while nothing has changed. Can be paused, which is
+// remembered; who asked their system for less motion begins paused.
 (() => {
   "use strict";
   const region = document.querySelector("[data-refresh]");
   if (!region) return;
-  const seconds = Number(region.dataset.refresh);
-  let paused = false;
+  const KEY = "desk.refresh.paused";
+  const FOCUSABLE = "a[href], button, summary, [tabindex]";
+  let paused = remembered();
   let failures = 0;
+  let asking = false;
 
   const bar = document.createElement("span");
   bar.className = "refresh";
@@ -16,40 +20,81 @@
   state.setAttribute("role", "status");
   bar.append(button, state);
 
+  function remembered() {
+    const said = storage((store) => store.getItem(KEY));
+    return said ? said === "yes" : matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  function storage(use) {
+    try {
+      return use(localStorage);
+    } catch {
+      // A browser that keeps nothing: paused or not is this page's own affair then.
+      return null;
+    }
+  }
+
   function show() {
     button.textContent = paused ? "Resume refreshing" : "Pause refreshing";
-    button.setAttribute("aria-pressed", String(paused));
-    state.textContent = failures ? "The desk did not answer: these figures are old." : paused ? "Paused." : "";
+    const text = failures ? "The desk did not answer: these figures are old." : paused ? "Paused." : "";
+    if (state.textContent !== text) state.textContent = text;
     // Only where it is not there yet: moving a button takes the focus from it.
     if (!region.contains(bar)) region.querySelector(".as-of").append(bar);
   }
 
-  button.addEventListener("click", () => {
-    paused = !paused;
+  function swap(fresh) {
+    const focused = [...region.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+    const scrolled = [...region.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const unfolded = new Set([...region.querySelectorAll("details[open]")].map(nameOf));
+    const top = scrollY;
+    region.replaceChildren(...fresh.childNodes);
+    region.dataset.version = fresh.dataset.version;
     show();
-  });
-
-  async function refresh() {
-    if (paused || document.hidden) return;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20000) });
-      if (answer.redirected) { location.reload(); return; }
-      if (!answer.ok) throw new Error(String(answer.status));
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("[data-refresh]");
-      const hadFocus = document.activeElement === button;
-      const scrolled = [...region.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
-      region.replaceChildren(...fresh.childNodes);
-      region.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
-      failures = 0;
-      show();
-      if (hadFocus) button.focus({ preventScroll: true });
-    } catch (error) {
-      failures += 1;
-      show();
-    }
+    for (const details of region.querySelectorAll("details")) details.open = unfolded.has(nameOf(details));
+    region.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
+    if (focused >= 0) region.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
+    scrollTo({ top, behavior: "instant" });
   }
 
+  // Rows come and go; the row's own heading says which one it was.
+  function nameOf(details) {
+    const row = details.closest("tr")?.querySelector("th[scope=row]")?.textContent ?? "";
+    return `${row} ${details.querySelector("summary").textContent}`;
+  }
+
+  async function refresh() {
+    if (paused || asking || document.hidden) return;
+    asking = true;
+    try {
+      const answer = await fetch(location.href, {
+        headers: { Accept: "text/html", "If-None-Match": region.dataset.version },
+        signal: AbortSignal.timeout(20000),
+      });
+      if (answer.redirected) { location.reload(); return; }
+      if (!answer.ok && answer.status !== 304) throw new DOMException(String(answer.status), "NetworkError");
+      failures = 0;
+      if (answer.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        swap(page.querySelector("[data-refresh]"));
+      }
+    } catch (error) {
+      // What is neither an answer that failed to come nor a bad one is a mistake of this script.
+      if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
+      failures += 1;
+    } finally {
+      asking = false;
+    }
+    show();
+  }
+
+  button.addEventListener("click", () => {
+    paused = !paused;
+    storage((store) => store.setItem(KEY, paused ? "yes" : "no"));
+    show();
+    refresh();
+  });
+
   show();
-  setInterval(refresh, seconds * 1000);
+  setInterval(refresh, Number(region.dataset.refresh) * 1000);
+  document.addEventListener("visibilitychange", refresh);
 })();

@@ -1,0 +1,138 @@
+"""The components of the report: what each says, what it costs the score, and how it has been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from monitoring import health
+from monitoring.choices import HealthStatus
+from monitoring.health import ProbeResult
+from monitoring.uptime import WORST_FIRST
+from reporting.charts import Run, runs
+from reporting.health_history import History, Uptime
+
+TONES = {
+    HealthStatus.HEALTHY: "good",
+    HealthStatus.WARNING: "warn",
+    HealthStatus.ERROR: "bad",
+    HealthStatus.UNKNOWN: "muted",
+}
+# A page shows so much of a message at once; the rest unfolds.
+_SHORT = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One probe's word, and what was recorded of it: `uptimes` and `hours` are empty where that can't be read."""
+
+    name: str
+    status: str
+    tone: str
+    score: float | None
+    critical: bool
+    message: str
+    remedy: str
+    response_ms: float | None
+    uptimes: tuple[Uptime, ...]
+    hours: tuple[Run, ...]
+    message_text: str
+    rest_text: str
+    response_text: str
+    hours_text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one component that is not well costs: the score without it less the score with it."""
+
+    name: str
+    status: str
+    tone: str
+    critical: bool
+    points: float
+    score_without: float | None
+    points_text: str
+    note_text: str
+
+
+def components(results: Sequence[ProbeResult], history: History | None) -> tuple[Component, ...]:
+    """The worst first: among 500 nobody looks for them."""
+    worst = sorted(results, key=lambda result: WORST_FIRST.index(result.finding.status))
+    return tuple(_component(result, history) for result in worst)
+
+
+def costs(results: Sequence[ProbeResult]) -> tuple[Cost, ...]:
+    """Of every component that is known not to be well, dearest first."""
+    whole = health.system_score(results)
+    if whole is None:
+        return ()
+    found = [
+        _cost(result, whole, health.system_score([other for other in results if other is not result]))
+        for result in results
+        if result.score is not None and result.finding.status != HealthStatus.HEALTHY
+    ]
+    return tuple(sorted(found, key=lambda cost: -cost.points))
+
+
+def _cost(result: ProbeResult, whole: Decimal, without: Decimal | None) -> Cost:
+    points = (health.FULL_SCORE if without is None else without) - whole
+    if without is None:
+        note = "the only one that is known"
+    elif points <= 0:
+        note = f"{without:.1f} without it: others hold the score down as far"
+    else:
+        note = f"{without:.1f} without it"
+    return Cost(
+        name=result.name,
+        status=result.finding.status.label,
+        tone=TONES[result.finding.status],
+        critical=result.critical,
+        points=float(points),
+        score_without=None if without is None else float(without),
+        points_text=f"{points:.1f}",
+        note_text=note,
+    )
+
+
+def _component(result: ProbeResult, history: History | None) -> Component:
+    finding = result.finding
+    hours = history.hours.get(result.name, ()) if history else ()
+    short, rest = _cut(finding.message)
+    return Component(
+        name=result.name,
+        status=finding.status.label,
+        tone=TONES[finding.status],
+        score=None if result.score is None else float(result.score),
+        critical=result.critical,
+        message=finding.message,
+        remedy=finding.remedy,
+        response_ms=result.response_ms,
+        uptimes=history.uptimes.get(result.name, ()) if history else (),
+        hours=runs(hours),
+        message_text=short,
+        rest_text=rest,
+        response_text="n/a" if result.response_ms is None else f"{result.response_ms:.0f} ms",
+        hours_text=_hours_text(runs(hours)),
+    )
+
+
+def _cut(message: str) -> tuple[str, str]:
+    if len(message) <= _SHORT:
+        return message, ""
+    return message[:_SHORT], message[_SHORT:]
+
+
+def _hours_text(found: Sequence[Run]) -> str:
+    """The course of a day in a sentence, for who can't see the bars."""
+    if not found or all(run.status == "none" for run in found):
+        return "Last 24 h: nothing recorded"
+    counted = {
+        status: sum(round(run.width + 0.15) for run in found if run.status == status)
+        for status in ("healthy", "warning", "error", "unknown", "none")
+    }
+    parts = [
+        f"{count} h {'not recorded' if status == 'none' else status}" for status, count in counted.items() if count
+    ]
+    return f"Last 24 h, worst of each hour: {', '.join(parts)}"

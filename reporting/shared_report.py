@@ -1,0 +1,114 @@
+"""The institutional report as everybody looks at it: built and rendered once for each version of its data.
+
+Where the monitor runs, its last round is what the page shows, and nothing is probed for a viewer. Else, or where the
+databases can't say what the last round was, the probes are run, for all viewers at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import Max
+
+from monitoring import health
+from monitoring.health import ProbeResult, SharedRun
+from monitoring.models import Incident
+from orders.models import OrderEvent
+from orders.standing import trading_day
+from reporting import health_history, health_report, rendering
+from reporting.health_report import InstitutionalReport
+
+PROBE_TIMEOUT_SECONDS = 5.0
+# A round that is older is no longer taken for the state of now.
+FRESH = timedelta(seconds=120)
+# For so long nobody asks again which version there is.
+LOOK_SECONDS = 1.0
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """One version; `tag` is its name on the wire, `body` the HTML of everything that is the same for all viewers."""
+
+    tag: str
+    report: InstitutionalReport
+    body: str
+
+
+class SharedReport:
+    """Holds the last version and no other. Threads that come while it is made wait for it."""
+
+    def __init__(self, probes: SharedRun, *, look_seconds: float = LOOK_SECONDS) -> None:
+        self._probes = probes
+        self._look_seconds = look_seconds
+        self._lock = threading.Lock()
+        self._last: Rendered | None = None
+        self._looked = float("-inf")
+
+    def current(self) -> Rendered:
+        with self._lock:
+            if self._last is None or time.monotonic() - self._looked >= self._look_seconds:
+                self._last = self._look(datetime.now(UTC))
+                self._looked = time.monotonic()
+            return self._last
+
+    def _look(self, now: datetime) -> Rendered:
+        recorded = _version(now)
+        if recorded is not None:
+            if self._last is not None and self._last.tag == recorded:
+                return self._last
+            if (results := _last_round(now)) is not None:
+                return _rendered(recorded, max(result.at for result in results), results)
+        results = self._probes.results(health.configured(), timeout=PROBE_TIMEOUT_SECONDS)
+        tag = _tag("probed", max((result.at for result in results), default=now))
+        if self._last is not None and self._last.tag == tag:
+            return self._last
+        return _rendered(tag, now, results)
+
+
+def _rendered(tag: str, now: datetime, results: list[ProbeResult]) -> Rendered:
+    report = health_report.build(now=now, results=results)
+    return Rendered(tag=tag, report=report, body=rendering.body_html(report))
+
+
+def _tag(*facts: Any) -> str:
+    named = "|".join(map(str, (settings.EMO_VERSION, settings.EMO_ENV, *facts)))
+    return f'W/"{hashlib.sha256(named.encode()).hexdigest()[:24]}"'
+
+
+def _version(now: datetime) -> str | None:
+    """What the page hangs on, by three steps into indexes; None where there is no fresh round, or nobody answers."""
+    return _or_none(lambda: _read_version(now))
+
+
+def _last_round(now: datetime) -> list[ProbeResult] | None:
+    names = [probe.name for probe in health.configured()]
+    return _or_none(lambda: health_history.fresh_results(names, now=now, within=FRESH))
+
+
+def _or_none(ask: Callable[[], _Found | None]) -> _Found | None:
+    """The probes then say what is the matter with the database that did not answer."""
+    try:
+        return ask()
+    except DatabaseError:
+        return None
+
+
+def _read_version(now: datetime) -> str | None:
+    newest = health_history.newest_record(now=now)
+    if newest is None or now - newest > FRESH:
+        return None
+    event = OrderEvent.objects.order_by("-at", "-id").values_list("pk", flat=True).first()
+    incidents = Incident.objects.filter(environment=settings.EMO_ENV).aggregate(
+        Max("began_at"), Max("ended_at"), Max("acknowledged_at")
+    )
+    return _tag(newest, event, sorted(incidents.items()), trading_day(now))
