@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monitoring import health
+from monitoring import health, health_hours
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding, ProbeResult
+from monitoring.models import Incident, SystemHealth
+from orders import workflow
 from orders.choices import OrderStatus
+from orders.fill import Fill
 from reporting import health_report, rendering
 from tests.factories import NOW, equity, person, staged
 
@@ -111,6 +118,7 @@ def test_recorded_health_of_the_last_day_is_shown() -> None:
         for hours, status in ((30, HealthStatus.ERROR), (2, HealthStatus.WARNING), (1, HealthStatus.HEALTHY))
     ]
     health.record(earlier)
+    health_hours.roll_up(now=NOW)
     component = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, _result("disk")]).components[-1]
     assert component.hours_text == "Last 24 h, worst of each hour: 1 h healthy, 1 h warning, 22 h not recorded"
     assert [run.status for run in component.hours] == ["none", "warning", "healthy"]
@@ -125,3 +133,194 @@ def test_json_keeps_the_specifications_names() -> None:
     document = json.loads(rendering.json_text(health_report.build(now=NOW, results=[DATABASE, MIGRATIONS])))
     assert document.keys() >= SPECIFIED
     assert document["components"][0]["name"] == "database:default"
+
+
+def test_each_component_that_is_not_well_says_what_it_costs() -> None:
+    disk, feed = _result("disk", HealthStatus.WARNING), _result("market data", HealthStatus.ERROR)
+    report = health_report.build(
+        now=NOW, results=[DATABASE, MIGRATIONS, disk, feed, _result("files", HealthStatus.UNKNOWN)]
+    )
+    whole = health.system_score([DATABASE, MIGRATIONS, disk, feed])
+    without_feed = health.system_score([DATABASE, MIGRATIONS, disk])
+    assert whole is not None
+    assert without_feed is not None
+    [dearest, other] = report.costs
+    assert (dearest.name, dearest.points, dearest.score_without) == (
+        "market data",
+        float(without_feed - whole),
+        float(without_feed),
+    )
+    assert other.name == "disk"
+    assert dearest.points > other.points
+
+
+def test_two_that_hold_the_score_down_alike_say_so() -> None:
+    dead = [_result(f"database:{name}", HealthStatus.ERROR, critical=True) for name in ("default", "timeseries")]
+    for cost in health_report.build(now=NOW, results=[*dead, _result("disk")]).costs:
+        assert cost.points == 0
+        assert cost.note_text == "20.0 without it: others hold the score down as far"
+
+
+def test_the_only_component_costs_everything_that_is_missing() -> None:
+    [cost] = health_report.build(now=NOW, results=[_result("disk", HealthStatus.WARNING)]).costs
+    assert (cost.points, cost.score_without, cost.note_text) == (40.0, None, "the only one that is known")
+
+
+def test_the_worst_components_come_first() -> None:
+    results = [_result("a"), _result("b", HealthStatus.WARNING), _result("c", HealthStatus.UNKNOWN)]
+    report = health_report.build(now=NOW, results=[*results, _result("d", HealthStatus.ERROR)])
+    assert [component.name for component in report.components] == ["d", "b", "c", "a"]
+
+
+def test_a_message_of_ten_thousand_characters_unfolds() -> None:
+    finding = Finding(status=HealthStatus.ERROR, message="<b>x" * 2500)
+    long = ProbeResult(name="files", critical=False, finding=finding, at=NOW, response_ms=None)
+    report = health_report.build(now=NOW, results=[DATABASE, long])
+    component = report.components[0]
+    assert component.message_text + component.rest_text == finding.message
+    assert len(component.message_text) == 300
+    page = rendering.body_html(report)
+    assert "The rest of it (10000 characters)" in page
+    assert "<b>x" not in page
+    assert json.loads(rendering.json_text(report))["components"][0]["message"] == finding.message
+
+
+def test_orders_of_the_trading_day() -> None:
+    """The day begins at midnight in New York: 05:00 UTC in November."""
+    equity(at=NOW - timedelta(days=2))
+    trader, reviewer = person("trader", "trader"), person("reviewer", "reviewer")
+    staged(trader, client_order_id="yesterday", now=NOW.replace(hour=4, minute=59))
+    filled, refused, _ = (staged(trader, client_order_id=name, now=NOW.replace(hour=5)) for name in ("a", "b", "c"))
+    workflow.approve(filled.pk, actor=reviewer, now=NOW.replace(hour=5, minute=10))
+    workflow.reject(refused.pk, actor=reviewer, now=NOW.replace(hour=5, minute=31), reason="no")
+    workflow.submit(filled.pk, actor=trader, now=NOW.replace(hour=5, minute=40))
+    fill = Fill(execution_id="f1", price=Decimal("400.90"), quantity=Decimal(2), executed_at=NOW.replace(hour=6))
+    workflow.record_execution(filled.pk, fill, actor=trader, now=NOW.replace(hour=6))
+    backlog = _result("review backlog", waiting=2, oldest_hours=10.0)
+
+    day = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, backlog]).orders_today
+    assert day is not None
+    assert (day.day.isoformat(), day.since.isoformat()) == ("2025-11-03", "2025-11-03T05:00:00+00:00")
+    assert day.by_status == {"executed": 1, "rejected": 1, "pending_review": 1}
+    assert (day.waiting, day.oldest_hours) == (2, 10.0)
+    assert (day.review_median_minutes, day.n_reviewed, day.review_text) == (20.5, 2, "20.5 min (n = 2)")
+
+    # As they stood then, whatever they have become.
+    past = health_report.build_past(at=NOW.replace(hour=5, minute=20))
+    assert past.orders_today is not None
+    assert past.orders_today.by_status == {"approved": 1, "pending_review": 2}
+    assert (past.orders_today.n_reviewed, past.total_orders, past.active_orders) == (1, 4, None)
+    assert past.orders_today.backlog_note == "the review backlog was not probed"
+
+
+def _incident(began: timedelta, **changes: object) -> None:
+    values = {"component_name": "disk", "severity": "error", "message": "full", "last_seen_at": NOW, **changes}
+    Incident.objects.create(began_at=NOW - began, **values)
+
+
+def test_incidents_with_their_duration_and_who_acknowledged_them() -> None:
+    _incident(timedelta(days=31), ended_at=NOW - timedelta(days=30))
+    _incident(
+        timedelta(hours=5),
+        ended_at=NOW - timedelta(hours=2),
+        acknowledged_at=NOW - timedelta(hours=4),
+        acknowledged_by="olga",
+        note="a log ran wild",
+    )
+    _incident(timedelta(minutes=10), component_name="market data")
+    report = health_report.build(now=NOW, results=[DATABASE])
+    assert report.incidents is not None
+    opened, over = report.incidents
+    assert (opened.component, opened.ended_at, opened.duration_text) == ("market data", None, "10 min, not over")
+    assert (over.duration_seconds, over.duration_text) == (10_800, "3 h")
+    assert (over.acknowledged_text, over.note) == ("olga, 2025-11-03 11:00:00 UTC", "a log ran wild")
+
+    then = health_report.build_past(at=NOW - timedelta(hours=4, minutes=30)).incidents
+    assert then is not None
+    [row] = then
+    assert (row.duration_text, row.acknowledged_text, row.note) == ("30 min, not over", "nobody", "")
+
+
+def test_a_past_moment_is_told_from_what_was_recorded() -> None:
+    health.record([DATABASE, _result("disk", HealthStatus.ERROR, free_bytes=1)])
+    report = health_report.build_past(at=NOW + timedelta(minutes=5))
+    assert report.past
+    assert {each.name: each.status for each in report.components} == {"database:default": "healthy", "disk": "error"}
+    assert report.databases[0].engine == "sqlite 3"
+    assert report.databases[0].statements_text == report.databases[0].size_text == "n/a: not recorded"
+    assert report.load is None
+    page = rendering.html_file(report)
+    assert "A moment of the past." in page
+    assert "n/a: not recorded" in page
+
+
+def test_a_past_moment_of_which_nothing_is_left_says_so() -> None:
+    report = health_report.build_past(at=NOW)
+    assert report.system_health_score is None
+    assert report.missing == (
+        "Components: nothing was recorded at that moment, or it is gone (records are kept for 7 days; hours stay).",
+    )
+    assert "No component is on record at this moment." in rendering.html_file(report)
+
+
+def test_the_disks_days_are_told() -> None:
+    for day in range(5):
+        health.record([replace(_result("disk", free_bytes=(100 + day) * 10**9), at=NOW - timedelta(days=day))])
+    report = health_report.build(now=NOW, results=[DATABASE])
+    assert report.disk is not None
+    assert (report.disk.days_left, report.disk_rate_text) == (100.0, "1 GB less free each day")
+    shown = {figure.label: (figure.value, figure.note) for figure in report.headline}
+    assert shown["Disk full in"] == ("100 days", "at this rate, Theil-Sen over 5 days")
+
+
+def test_migrations_are_listed_newest_first_with_their_times() -> None:
+    rows = health_report.build(now=datetime.now(UTC), results=[DATABASE]).migrations
+    times = [row.at for row in rows if row.at is not None]
+    assert len(times) == 5
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_dead_database_has_no_migrations_to_tell() -> None:
+    dead = _result("database:default", HealthStatus.ERROR, critical=True)
+    [row] = health_report.build(now=NOW, results=[dead]).migrations
+    assert (row.name, row.reason) == ("", "the database can't be used")
+
+
+def test_backups_by_the_names_on_their_shelf(settings: Any, tmp_path: Path) -> None:
+    settings.EMO_BACKUP_DIR = tmp_path
+    assert health_report.build(now=NOW, results=[DATABASE]).backups.made_text == "n/a: there is none"
+    for stamp in ("20251102T150000Z", "20251103T120000Z", "20251104T120000Z"):
+        (tmp_path / f"emo-dev-{stamp}.tar.age").write_bytes(b"x" * 1500)
+    proven = _result("backups", verified_at="2025-11-03T13:00:00+00:00")
+    backups = health_report.build(now=NOW, results=[DATABASE, proven]).backups
+    assert (backups.kept, backups.name) == (2, "emo-dev-20251103T120000Z.tar.age")
+    assert backups.made_text == "2025-11-03 12:00:00 UTC, 3 h before, 1.5 kB"
+    assert backups.verified_text == "2025-11-03 13:00:00 UTC"
+
+
+def test_files_that_came_in_are_listed() -> None:
+    equity()
+    trader = person("trader", "trader")
+    for name, source in (("a", "one.yaml"), ("b", "one.yaml"), ("c", "two.yaml")):
+        staged(trader, client_order_id=name, source_file=source)
+    files = health_report.build(now=NOW, results=[DATABASE]).recent_files
+    assert {(file.name, file.rows_text) for file in files} == {("one.yaml", "2 orders"), ("two.yaml", "1 order")}
+
+
+def test_no_data_at_all_is_a_report_too() -> None:
+    report = health_report.build(now=NOW, results=[])
+    assert not SystemHealth.objects.exists()
+    page = rendering.html_file(report)
+    for text in ("no probe knows", "None is on record.", "n/a: no score was recorded"):
+        assert text in page
+
+
+def test_every_drawing_has_a_name_and_figures_behind_it() -> None:
+    health.record([DATABASE, _result("disk")])
+    page = rendering.body_html(
+        health_report.build(now=NOW + timedelta(minutes=30), results=[DATABASE, _result("disk")])
+    )
+    drawings = re.findall(r"<svg\b[^>]*>", page)
+    assert len(drawings) == 3
+    assert all('role="img"' in each and ("aria-label=" in each or "aria-labelledby=" in each) for each in drawings)
+    assert page.count("<summary>Figures") == len(drawings)
