@@ -54,8 +54,11 @@ def summed_up_to() -> datetime | None:
 def totals(since: datetime, until: datetime) -> dict[str, Tally]:
     """Component -> its tally of the summed up hours in [since, until): one query."""
     rows = _hours().filter(hour__gte=since, hour__lt=until).order_by().values("component_name")
-    found = rows.annotate(**{f"sum_{name}": Sum(name) for name in _FIGURES})
-    return {row["component_name"]: Tally(**{name: int(row[f"sum_{name}"]) for name in _FIGURES}) for row in found}
+    sums = {f"sum_{name}": Sum(name) for name in _FIGURES}
+    return {
+        name: Tally(**dict(zip(_FIGURES, map(int, figures), strict=True)))
+        for name, *figures in rows.annotate(**sums).values_list("component_name", *sums)
+    }
 
 
 def by_hour(since: datetime, until: datetime, *, component: str | None = None) -> dict[tuple[str, datetime], Tally]:
