@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
 DRILL ?= kill --runs 5
 
-.PHONY: help run worker test failover-drill check format clean
+.PHONY: help run watch worker test failover-drill check format clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: $(VENV)/.installed ## install, migrate, load the demo the first time, and s
 	@$(BIN)/python manage.py create_admin
 	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
 	@exec $(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning
+
+watch: $(VENV)/.installed ## probe the desk every 30 s, record what is found, tell of incidents
+	@exec $(BIN)/python manage.py monitor
 
 worker: $(VENV)/.installed ## run the background work: schedules, retention, expiry, backups
 	@exec $(BIN)/python manage.py worker

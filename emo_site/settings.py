@@ -341,7 +341,7 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("monitoring.market_probes.SymbolsProbe", {}),
     ("monitoring.time_series_probes.RetentionProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
-    ("monitoring.watch_probe.WatchProbe", {}),
+    ("monitoring.watch_probes.WatchProbe", {}),
     ("monitoring.worker_probes.WorkerProbe", {}),
     ("orders.probes.OverdueOrdersProbe", {}),
     ("orders.probes.UnmatchedFillsProbe", {}),

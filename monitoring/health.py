@@ -125,7 +125,7 @@ def score_of(results: Sequence[ProbeResult]) -> SystemScore | None:
     if not known:
         return None
     lost = _lost(known)
-    plain = FULL_SCORE - sum((points for _, points in lost), Decimal(0))
+    plain = (FULL_SCORE - sum((points for _, points in lost), Decimal(0))).quantize(POINT)
     failing = tuple(result.name for result, _ in known if result.critical and result.finding.status == "error")
     score = min(plain, CRITICAL_CAP) if failing else plain
     return SystemScore(

@@ -61,6 +61,10 @@ class Spool:
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
 
+    def oldest(self) -> datetime | None:
+        """When the oldest of what is kept was found; None where nothing is."""
+        return next((row.timestamp for row in self._rows()), None) if self else None
+
     def add(self, rows: Sequence[SystemHealth]) -> None:
         """Appends the rows, and waits for the disk. Raises OSError.
 

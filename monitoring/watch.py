@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections
 
 from emo_site.db import deadline
 from emo_site.db.aliases import database_of
-from monitoring import health
+from monitoring import health, health_hours
 from monitoring.alert_values import OpenIncident, Recovered
 from monitoring.choices import HealthStatus
 from monitoring.health import Probe, ProbeResult
@@ -93,7 +93,7 @@ class Watch:
             self._load()
         found = self._incidents.take(results, now=now)
         self._tell(found, now)
-        stored, spooled = self._keep(results)
+        stored, spooled = self._keep(results, now)
         return Seen(role=self._role, results=tuple(results), changes=found.changes, stored=stored, spooled=spooled)
 
     def _take_role(self, now: datetime) -> None:
@@ -110,10 +110,18 @@ class Watch:
             self._loaded = False
         if not held and self._role != WAITS:
             self._incidents = Incidents()
-            self._hand_over()
+            self._hand_over(now)
         self._role, self._deputised = (ACTS if held else WAITS), False
 
-    def _hand_over(self) -> None:
+    def _write_back(self, now: datetime) -> int:
+        """The hours of what is stored late were summed up without it, maybe."""
+        since = self._spool.oldest()
+        stored = self._spool.write_back()
+        if since is not None:
+            health_hours.roll_up(now=now, since=since)
+        return stored
+
+    def _hand_over(self, now: datetime) -> None:
         """Somebody else acts now: what only this worker knows of an outage is stored, but not what it found beside the
         one whose turn it was.
         """
@@ -122,7 +130,7 @@ class Watch:
             return
         try:
             with deadline.within(STORE_SECONDS):
-                self._spool.write_back()
+                self._write_back(now)
         except DatabaseError as error:
             logger.warning("%s can't be stored yet: %s", self._spool.path, _first_line(error))
 
@@ -141,7 +149,7 @@ class Watch:
         except DatabaseError as error:
             logger.warning("open incidents can't be read: %s", _first_line(error))
 
-    def _keep(self, results: Sequence[ProbeResult]) -> tuple[int, int]:
+    def _keep(self, results: Sequence[ProbeResult], now: datetime) -> tuple[int, int]:
         rows = health.rows_of(results)
         if self._role == DEPUTISES:
             return self._spooled(rows)
@@ -150,7 +158,7 @@ class Watch:
         if not down:
             try:
                 with deadline.within(STORE_SECONDS):
-                    stored = self._spool.write_back() + health.store(rows)
+                    stored = self._write_back(now) + health.store(rows)
             except DatabaseError as error:
                 logger.warning("health can't be stored, and is kept in %s: %s", self._spool.path, _first_line(error))
             else:

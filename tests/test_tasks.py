@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.mail import EmailMessage
 from django.core.management import CommandError
 from django.core.management.base import BaseCommand
 
@@ -17,10 +18,11 @@ from emo_site import command_output
 from emo_site import tasks as site_tasks
 from emo_site.command_output import CommandFailed
 from emo_site.db.backup import keys
-from monitoring import events
+from monitoring import events, health
 from monitoring import tasks as monitoring_tasks
-from monitoring.choices import EventType
-from monitoring.models import MarketEvent
+from monitoring.choices import EventType, HealthStatus
+from monitoring.health import Finding, ProbeResult
+from monitoring.models import HealthHour, MarketEvent
 from orders import tasks as order_tasks
 from orders import unmatched, workflow
 from orders.fill import Fill
@@ -92,6 +94,24 @@ def test_old_rows_go_once(transactional_db: None) -> None:
     assert monitoring_tasks.apply_retention.call() == {"market_events": 1, "system_health": 0}
     assert monitoring_tasks.apply_retention.call() == {"market_events": 0, "system_health": 0}
     assert MarketEvent.objects.count() == 1
+
+
+def test_full_hours_of_health_are_summed_up_once(transactional_db: None) -> None:
+    finding = Finding(status=HealthStatus.HEALTHY, message="fine")
+    at = datetime.now(UTC) - timedelta(hours=2)
+    health.record([ProbeResult(name="thing", critical=False, finding=finding, at=at, response_ms=1)])
+    assert monitoring_tasks.roll_up_health.call() == {"hours": 1}
+    assert monitoring_tasks.roll_up_health.call() == {"hours": 0}
+    assert set(HealthHour.objects.values_list("component_name", flat=True)) == {"thing", ""}
+
+
+def test_report_goes_to_whoever_is_named(files: Path, settings: Any, mailoutbox: list[EmailMessage]) -> None:
+    settings.EMO_REPORT_EMAILS = []
+    with pytest.raises(CommandError, match="EMO_REPORT_EMAILS is empty"):
+        report_tasks.send_health_report.call()
+    settings.EMO_REPORT_EMAILS = ["risk@example.com"]
+    assert report_tasks.send_health_report.call() == {"said": "sent to risk@example.com"}
+    assert mailoutbox[0].to == ["risk@example.com"]
 
 
 def test_report_is_written_as_a_file_and_its_export_is_recorded(files: Path) -> None:

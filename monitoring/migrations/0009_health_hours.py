@@ -8,7 +8,7 @@ import emo_site.db.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0005_incidents"),
+        ("monitoring", "0008_alerts"),
     ]
 
     operations = [

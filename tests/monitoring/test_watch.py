@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from monitoring import health
+from monitoring import health, health_hours
 from monitoring.alert_values import OpenIncident, Recovered
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
-from monitoring.models import Incident, SystemHealth
+from monitoring.models import HealthHour, Incident, SystemHealth
 from monitoring.spool import Spool
 from monitoring.watch import ACTS, DEPUTISES, DEPUTISES_AFTER, WAITS, Seen, Watch
 
@@ -179,3 +179,16 @@ def test_full_disk_loses_records_and_not_the_watch(
     seen = worker.round()
     assert (seen.role, seen.stored, seen.spooled) == (ACTS, 0, 0)
     assert "1 health records are lost" in caplog.text
+
+
+def test_hours_that_were_summed_up_in_an_outage_are_summed_up_again(tmp_path: Path, outage: Outage) -> None:
+    worker = Worker(tmp_path)
+    worker.round(step=timedelta(hours=1))
+    outage.on = True
+    worker.round(HealthStatus.ERROR, step=timedelta(hours=1))
+    health_hours.roll_up(now=worker.now)
+    outage.on = False
+    worker.now += timedelta(minutes=10)
+    worker.round()
+    late = HealthHour.objects.get(component_name="thing", hour=NOW + timedelta(hours=1))
+    assert (late.records, late.error > 0) == (1, True)

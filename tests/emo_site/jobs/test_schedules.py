@@ -153,7 +153,7 @@ def test_enabled_schedule_without_a_next_time_is_refused_by_the_database() -> No
 
 
 def test_default_schedules_name_tasks_that_there_are_and_keep_what_was_changed() -> None:
-    defaults = importlib.import_module("jobs.migrations.0002_default_schedules")
+    defaults = importlib.import_module("emo_site.jobs.migrations.0002_default_schedules")
     defaults.make(apps, connection.schema_editor())
     for each in Schedule.objects.all():
         catalogue.require_arguments(catalogue.task(each.task), each.arguments)

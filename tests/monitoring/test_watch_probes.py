@@ -10,7 +10,7 @@ import pytest
 from monitoring import health
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding, ProbeResult
-from monitoring.watch_probe import WatchProbe
+from monitoring.watch_probes import WatchProbe
 
 pytestmark = pytest.mark.django_db
 
