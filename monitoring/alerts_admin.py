@@ -43,9 +43,20 @@ def badge(word: str, tone: str) -> SafeString:
 # ---- channels --------------------------------------------------------------------------------------------------------
 
 
+class TitledAdmin(ModelAdmin):  # type: ignore[type-arg]
+    """A list whose title is what it lists."""
+
+    show_facets = admin.ShowFacets.NEVER
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     """`url` and `secret` are taken and never given back: left empty, what is stored stays."""
 
+    kind = forms.ChoiceField(choices=ChannelKind.choices, initial=ChannelKind.EMAIL, widget=forms.RadioSelect)
     url = forms.CharField(
         label="URL", required=False, widget=forms.URLInput(attrs={"autocomplete": "off", "class": "vURLField"})
     )
@@ -57,7 +68,6 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         model = AlertChannel
         fields = ("name", "kind", "addresses", "url", "secret", "enabled")
         widgets: ClassVar[dict[str, forms.Widget]] = {
-            "kind": forms.RadioSelect(),
             "addresses": forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}),
         }
         help_texts: ClassVar[dict[str, str]] = {"addresses": "Of e-mail: one a line. Each gets a mail of its own."}
@@ -93,10 +103,9 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AlertChannel)
-class AlertChannelAdmin(ModelAdmin):  # type: ignore[type-arg]
+class AlertChannelAdmin(TitledAdmin):
     form = ChannelForm
     list_display = ("name", "kind", "place", "state", "last")
-    show_facets = admin.ShowFacets.NEVER
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # What was told refers to it: it is disabled instead.
@@ -186,10 +195,9 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):  # type: ignore[type-arg]
+class AlertRuleAdmin(TitledAdmin):
     form = RuleForm
     list_display = ("name", "component_pattern", "least_severity", "lasting", "told_to", "quiet", "repeat", "state")
-    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("name", "enabled", "channels")}),
         ("What it is about", {"fields": ("component_pattern", "least_severity", "lasting_minutes")}),
@@ -208,7 +216,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[type-arg]
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         # Django's own time widget would replace the form's.
         if db_field.name in ("quiet_from", "quiet_until"):
-            return db_field.formfield(widget=RuleForm.Meta.widgets[db_field.name])
+            return db_field.formfield(**kwargs)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     @admin.display(description="lasting")
@@ -253,10 +261,9 @@ class SilenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Silence)
-class SilenceAdmin(ModelAdmin):  # type: ignore[type-arg]
+class SilenceAdmin(TitledAdmin):
     form = SilenceForm
     list_display = ("component_pattern", "state", "begins", "ends", "created_by", "reason")
-    show_facets = admin.ShowFacets.NEVER
     actions = ("end_now",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -325,7 +332,7 @@ class OutcomeFilter(DefaultingFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(RecordAdmin):
+class NotificationAdmin(RecordAdmin, TitledAdmin):
     list_display = ("created", "shown_subject", "channel", "kind", "state", "attempts", "why")
     list_display_links = ("created", "shown_subject")
     list_filter = (OutcomeFilter,)

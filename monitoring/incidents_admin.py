@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from emo_site import display
 from emo_site.record_admin import RecordAdmin, values_filter
 from monitoring import incidents
-from monitoring.alerts_admin import badge, outcome, silence_url
+from monitoring.alerts_admin import TitledAdmin, badge, outcome, silence_url
 from monitoring.choices import HealthStatus
 from monitoring.models import Incident, Notification
 
@@ -73,7 +73,7 @@ class Telling:
 
 
 @admin.register(Incident)
-class IncidentAdmin(RecordAdmin):
+class IncidentAdmin(RecordAdmin, TitledAdmin):
     list_display = ("component_name", "severity_badge", "state", "began", "lasted", "acknowledged", "shown_message")
     list_filter = (OpenFilter, values_filter("component_name", "component", in_order=False))
     ordering = (F("ended_at").desc(nulls_first=True), "-began_at", "-id")
