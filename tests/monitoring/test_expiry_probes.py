@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,42 +84,68 @@ def test_a_real_password_says_until_when(until: str, expected: datetime | None) 
     assert expiry.password_ends_at(connection) == expected
 
 
+def _openssl(*words: object) -> None:
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
 def certificate(folder: Path, days: int) -> tuple[Path, Path]:
     """One that has signed itself, and its key."""
-    shown, key = folder / "server.crt", folder / "server.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    command += ["-days", str(days), "-keyout", str(key), "-out", str(shown)]
-    subprocess.run(command, check=True, capture_output=True)
+    shown, key, request = folder / "server.crt", folder / "server.key", folder / "server.csr"
+    _openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", request)
+    _openssl("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-out", shown)
     return shown, key
 
 
-@pytest.mark.cluster
-def test_the_certificate_of_a_real_server_says_until_when(tmp_path: Path) -> None:
+@contextmanager
+def tls_server(shown: Path, key: Path) -> Iterator[tuple[str, int]]:
+    """Answers as PostgreSQL does where it has TLS, up to the handshake. (The tests' own server was built without.)"""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, key)
+
+    def answer(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                assert plain.recv(8) == b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+                plain.sendall(b"S")
+                # Who does not trust it hangs up.
+                with suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:
+                    secured.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        yield listener.getsockname()
+
+
+def asked(address: tuple[str, int], authority: Path) -> Certificate:
+    host, port = address
+    settings = {"HOST": host, "PORT": str(port), "OPTIONS": {"sslrootcert": str(authority)}}
+    [found] = expiry.certificates(settings, seconds=5)
+    return found
+
+
+def test_a_real_certificate_says_until_when(tmp_path: Path) -> None:
     shown, key = certificate(tmp_path, 12)
-    with postgresql_server() as server:
-        host, port = server.address
-        settings = {"HOST": host, "PORT": str(port), "OPTIONS": {"sslrootcert": str(shown)}}
-        assert expiry.certificates(settings, seconds=5) == [
-            Certificate(host=f"{host}:{port}", ends_at=None, problem="it speaks no TLS")
-        ]
-        for path in (shown, key):
-            copy = shutil.copy(path, server.folder / path.name)
-            owner = (server.folder / "data").stat() if (server.folder / "data").is_dir() else server.folder.stat()
-            Path(copy).chmod(0o600)
-            shutil.chown(copy, owner.st_uid, owner.st_gid)
-        server.stop()
-        tls = {"ssl": "on", "ssl_cert_file": server.folder / shown.name, "ssl_key_file": server.folder / key.name}
-        server.command = [*server.command, *(word for name, value in tls.items() for word in ("-c", f"{name}={value}"))]
-        server.start()
-        [found] = expiry.certificates(settings, seconds=5)
-        (tmp_path / "other").mkdir()
-        strange, _ = certificate(tmp_path / "other", 5)
-        [refused] = expiry.certificates({**settings, "OPTIONS": {"sslrootcert": str(strange)}}, seconds=5)
-    assert refused.ends_at is None
-    assert "self-signed certificate" in refused.problem
-    assert found.problem == ""
+    with tls_server(shown, key) as address:
+        found = asked(address, shown)
+    assert (found.host, found.problem) == (f"127.0.0.1:{address[1]}", "")
     assert found.ends_at is not None
     assert timedelta(days=11) < found.ends_at - datetime.now(UTC) <= timedelta(days=12)
+
+
+def test_a_certificate_that_has_ended_and_one_of_another_authority_are_told(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    shown, key = certificate(tmp_path, -1)
+    other, _ = certificate(tmp_path / "other", 5)
+    with tls_server(shown, key) as address:
+        assert asked(address, shown).problem == "certificate has expired"
+        assert asked(address, other).problem == "self-signed certificate"
+
+
+@pytest.mark.cluster
+def test_a_real_server_without_tls_is_told(tmp_path: Path) -> None:
+    with postgresql_server() as server:
+        assert asked(server.address, certificate(tmp_path, 5)[0]).problem == "it speaks no TLS"
 
 
 def test_a_host_that_swallows_packets_does_not_hold_it_up(tmp_path: Path) -> None:
