@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from emo_site.db.timescale.capabilities import Capabilities
+from emo_site.db.timescale import jobs
 from emo_site.db.timescale.jobs import Job
 from monitoring import events, time_series_probes
 from monitoring.choices import EventType, RetentionWay
@@ -21,7 +22,8 @@ from monitoring.models import RetentionRun
 from monitoring.time_series_probes import ChunksProbe, RetentionProbe
 from tests.conftest import BACKEND
 
-ENABLED = Capabilities(available="2.19", installed="2.19", preloaded=True, licence="apache")
+ENABLED = Capabilities(available="2.19", installed="2.19", preloaded=True, licence="timescale")
+APACHE = replace(ENABLED, licence="apache")
 NONE = Capabilities(available=None, installed=None, preloaded=False, licence=None)
 LOST = OperationalError("connection to server at 127.0.0.1, port 5 failed: refused\nIs the server running?")
 GONE = ("unknown", "Can't be asked: connection to server at 127.0.0.1, port 5 failed: refused")
@@ -41,7 +43,7 @@ def said(finding: Finding) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "count", "jobs", "expected"),
+    ("capabilities", "count", "found", "expected"),
     [
         (NONE, 0, (), ("healthy", "the database has no TimescaleDB")),
         (ENABLED, 12, (JOB,), ("healthy", "chunks: market_events 12; 1 jobs, none failed")),
@@ -61,11 +63,14 @@ def said(finding: Finding) -> tuple[str, str]:
             (replace(FAILED, table="", error="", last_run_at=None),),
             ("warning", "1 of 1 jobs failed: policy_retention"),
         ),
+        # What it can't do for its licence is no fault of it.
+        (APACHE, 12, (FAILED,), ("healthy", "chunks: market_events 12; the server does nothing by itself")),
+        (APACHE, 1001, (), ("warning", "chunks: market_events 1,001 (limit 1,000)")),
         (LOST, 0, (), GONE),
     ],
 )
 def test_chunks(
-    monkeypatch: pytest.MonkeyPatch, capabilities: Any, count: int, jobs: Any, expected: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, capabilities: Any, count: int, found: Any, expected: tuple[str, str]
 ) -> None:
     @contextmanager
     def nothing(alias: str, seconds: float) -> Iterator[SimpleNamespace]:
@@ -77,7 +82,7 @@ def test_chunks(
     monkeypatch.setattr(time_series_probes, "look_up", lambda connection: capabilities)
     monkeypatch.setattr(time_series_probes, "existing", lambda connection: {"market_events"})
     monkeypatch.setattr(time_series_probes.chunks, "count_chunks", lambda connection, table: count)
-    monkeypatch.setattr(time_series_probes.jobs, "look_at", lambda connection: jobs)
+    monkeypatch.setattr(time_series_probes.jobs, "look_at", lambda connection: found)
     finding = ChunksProbe(alias="default").run()
     assert said(finding) == expected
     assert bool(finding.remedy) == (finding.status != "healthy")
@@ -96,7 +101,17 @@ def test_chunks_of_a_real_server() -> None:
     assert str(finding.status) == "healthy", finding.message
     if BACKEND == "timescaledb":
         assert finding.metrics["chunks"] == {"market_events": 1, "system_health": 0}
-        assert finding.metrics["jobs"] >= 1
+
+
+@pytest.mark.timescaledb
+@pytest.mark.django_db
+def test_jobs_of_a_real_server() -> None:
+    found = {each.procedure: each for each in jobs.look_at(connection)}
+    own = found["policy_job_stat_history_retention"]
+    assert own.table == ""
+    # Whether it has run yet, in this database, is the server's affair; that it is refused then is the licence's.
+    assert own.failed == (own.last_run_at is not None)
+    assert ("license" in own.error) == own.failed
 
 
 def ran(**changes: Any) -> None:
