@@ -45,7 +45,7 @@ SELECT (lpad(to_hex(us / 1000), 12, '0') || '7' || lpad(to_hex(us %% 1000), 3, '
         || substr(md5(round || ' ' || component), 1, 15))::uuid,
        names[component], CASE status WHEN 'healthy' THEN 100 WHEN 'warning' THEN 60 ELSE 0 END, status,
        to_timestamp(us / 1000000) + (us %% 1000000) * interval '1 microsecond', (round %% 100) / 10.0, 'dev',
-       CASE names[component] WHEN 'disk' THEN jsonb_build_object('free_bytes', 1000000000000 - round * 100000)
+       CASE names[component] WHEN 'disk' THEN jsonb_build_object('free_bytes', 1000000000000 - round::bigint * 100000)
                              ELSE '{"latency_ms": 1.2}' END,
        jsonb_build_object('message', 'as it should be', 'remedy', '', 'critical', component = 1)
 FROM (SELECT round, component, %(names)s::text[] AS names,

@@ -139,8 +139,9 @@ def _pool(alias: str, load: DatabaseLoad | None) -> str:
         return _NOW_ONLY
     for pool in load.pools:
         if pool.alias == alias:
-            return f"n/a: {pool.reason}" if pool.reason else f"{pool.in_use} of {pool.max_size} in use"
-    return "n/a: none"
+            # Why there is none is said where the pools are shown in full.
+            return "none" if pool.reason else f"{pool.in_use} of {pool.max_size} in use"
+    return "none"
 
 
 def _lag(metrics: dict[str, Any]) -> str:
