@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Max
 
+from emo_site.db import deadline
 from monitoring import health
 from monitoring.health import ProbeResult, SharedRun
 from monitoring.models import Incident
@@ -31,6 +32,8 @@ PROBE_TIMEOUT_SECONDS = 5.0
 FRESH = timedelta(seconds=120)
 # For so long nobody asks again which version there is.
 LOOK_SECONDS = 1.0
+# A database that takes longer over so little is not well.
+ANSWER_SECONDS = 1.0
 
 _Found = TypeVar("_Found")
 
@@ -96,9 +99,10 @@ def _last_round(now: datetime) -> list[ProbeResult] | None:
 
 
 def _or_none(ask: Callable[[], _Found | None]) -> _Found | None:
-    """The probes then say what is the matter with the database that did not answer."""
+    """The probes then say what is the matter with the database that did not answer; they need their time too."""
     try:
-        return ask()
+        with deadline.within(ANSWER_SECONDS):
+            return ask()
     except DatabaseError:
         return None
 

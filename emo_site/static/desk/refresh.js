@@ -46,14 +46,28 @@
     const focused = [...region.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     const scrolled = [...region.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
     const unfolded = new Set([...region.querySelectorAll("details[open]")].map(nameOf));
-    const top = scrollY;
+    const seen = firstInSight();
     region.replaceChildren(...fresh.childNodes);
     region.dataset.version = fresh.dataset.version;
     show();
     for (const details of region.querySelectorAll("details")) details.open = unfolded.has(nameOf(details));
     region.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
     if (focused >= 0) region.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
-    scrollTo({ top, behavior: "instant" });
+    const again = seen && landmarks().find((each) => each.name === seen.name);
+    // What is read stays where it is, also where something above it has grown.
+    if (again) scrollBy({ top: again.top - seen.top, behavior: "instant" });
+  }
+
+  // Headings and the heads of rows, each with its name and its distance from the window's top.
+  function landmarks() {
+    return [...region.querySelectorAll("h2, th[scope=row]")].map((element) => ({
+      name: `${element.closest("section")?.getAttribute("aria-labelledby")} ${element.textContent}`,
+      top: element.getBoundingClientRect().top,
+    }));
+  }
+
+  function firstInSight() {
+    return landmarks().find((each) => each.top >= 0);
   }
 
   // Rows come and go; the row's own heading says which one it was.
