@@ -45,16 +45,24 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one component that is not well costs: the score without it less the score with it."""
+    """What one component that is not well takes away from 100 points."""
 
     name: str
     status: str
     tone: str
     critical: bool
     points: float
-    score_without: float | None
     points_text: str
-    note_text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cap:
+    """What is taken away beyond that while the critical components in `by` fail."""
+
+    by: tuple[str, ...]
+    points: float
+    points_text: str
+    by_text: str
 
 
 def components(results: Sequence[ProbeResult], history: History | None) -> tuple[Component, ...]:
@@ -63,36 +71,29 @@ def components(results: Sequence[ProbeResult], history: History | None) -> tuple
     return tuple(_component(result, history) for result in worst)
 
 
-def costs(results: Sequence[ProbeResult]) -> tuple[Cost, ...]:
-    """Of every component that is known not to be well, dearest first."""
-    whole = health.system_score(results)
-    if whole is None:
-        return ()
-    found = [
-        _cost(result, whole, health.system_score([other for other in results if other is not result]))
-        for result in results
-        if result.score is not None and result.finding.status != HealthStatus.HEALTHY
-    ]
-    return tuple(sorted(found, key=lambda cost: -cost.points))
+def costs(results: Sequence[ProbeResult]) -> tuple[tuple[Cost, ...], Cap | None]:
+    """Parts that add up: 100 less every cost, dearest first, less the cap, is the score."""
+    found = health.score_of(results)
+    if found is None:
+        return (), None
+    by_name = {result.name: result for result in results}
+    cap = Cap(
+        by=found.capped_by,
+        points=float(found.capped),
+        points_text=f"{found.capped:.2f}",
+        by_text=", ".join(found.capped_by),
+    )
+    return tuple(_cost(by_name[name], points) for name, points in found.lost), cap if found.capped else None
 
 
-def _cost(result: ProbeResult, whole: Decimal, without: Decimal | None) -> Cost:
-    points = (health.FULL_SCORE if without is None else without) - whole
-    if without is None:
-        note = "the only one that is known"
-    elif points <= 0:
-        note = f"{without:.1f} without it: others hold the score down as far"
-    else:
-        note = f"{without:.1f} without it"
+def _cost(result: ProbeResult, points: Decimal) -> Cost:
     return Cost(
         name=result.name,
         status=result.finding.status.label,
         tone=TONES[result.finding.status],
         critical=result.critical,
         points=float(points),
-        score_without=None if without is None else float(without),
-        points_text=f"{points:.1f}",
-        note_text=note,
+        points_text=f"{points:.2f}",
     )
 
 

@@ -28,7 +28,7 @@ from reporting.applied_migrations import Applied, applied_migrations
 from reporting.backup_state import BackupState, backup_state
 from reporting.capacity import DiskTrend, disk_trend
 from reporting.charts import Line, Run, runs, score_line
-from reporting.components import TONES, Component, Cost, components, costs
+from reporting.components import TONES, Cap, Component, Cost, components, costs
 from reporting.database_load import DatabaseLoad
 from reporting.databases import Database, databases
 from reporting.figures import Figure, said_by
@@ -83,6 +83,7 @@ class InstitutionalReport:
     system_tone: str
     pulled_down_by: tuple[str, ...]
     costs: tuple[Cost, ...]
+    cap: Cap | None
     total_orders: int | None
     active_orders: int | None
     recent_files_count: int | None
@@ -152,7 +153,7 @@ def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> Inst
     load = None if past else database_load.build(results)
     series = () if past else _time_series(results, now, missing)
     score, status = health.system_score(results), health.worst_status(results)
-    paid = costs(results)
+    paid, cap = costs(results)
     return InstitutionalReport(
         timestamp=now,
         past=past,
@@ -168,6 +169,7 @@ def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> Inst
         system_tone=TONES[status],
         pulled_down_by=tuple(f"{cost.name}: {cost.status}" for cost in paid),
         costs=paid,
+        cap=cap,
         total_orders=orders.total if orders else None,
         active_orders=orders.active if orders else None,
         recent_files_count=orders.n_files if orders else None,
@@ -342,7 +344,7 @@ def _score_figure(results: Sequence[ProbeResult]) -> Figure:
     return Figure(
         label="System health",
         value=display.score(score),
-        note=f"mean of {known} of {len(results)} components, 100 best; a failing critical one caps it at"
+        note=f"weighted mean of {known} of {len(results)} components, 100 best; a failing critical one caps it at"
         f" {health.CRITICAL_CAP}"
         if known
         else "no probe knows",

@@ -28,8 +28,8 @@ from reporting import health_history, health_report, rendering
 from reporting.health_report import InstitutionalReport
 
 PROBE_TIMEOUT_SECONDS = 5.0
-# A round that is older is no longer taken for the state of now.
-FRESH = timedelta(seconds=120)
+# A record that is older is no longer taken for the state of now.
+FRESH_ROUNDS = 4
 # For so long nobody asks again which version there is.
 LOOK_SECONDS = 1.0
 # A database that takes longer over so little is not well.
@@ -88,6 +88,10 @@ def _tag(*facts: Any) -> str:
     return f'W/"{hashlib.sha256(named.encode()).hexdigest()[:24]}"'
 
 
+def _fresh() -> timedelta:
+    return timedelta(seconds=FRESH_ROUNDS * settings.EMO_MONITOR_SECONDS)
+
+
 def _version(now: datetime) -> str | None:
     """What the page hangs on, by three steps into indexes; None where there is no fresh round, or nobody answers."""
     return _or_none(lambda: _read_version(now))
@@ -95,7 +99,7 @@ def _version(now: datetime) -> str | None:
 
 def _last_round(now: datetime) -> list[ProbeResult] | None:
     names = [probe.name for probe in health.configured()]
-    return _or_none(lambda: health_history.fresh_results(names, now=now, within=FRESH))
+    return _or_none(lambda: health_history.fresh_results(names, now=now, within=_fresh()))
 
 
 def _or_none(ask: Callable[[], _Found | None]) -> _Found | None:
@@ -109,7 +113,7 @@ def _or_none(ask: Callable[[], _Found | None]) -> _Found | None:
 
 def _read_version(now: datetime) -> str | None:
     newest = health_history.newest_record(now=now)
-    if newest is None or now - newest > FRESH:
+    if newest is None or now - newest > _fresh():
         return None
     event = OrderEvent.objects.order_by("-at", "-id").values_list("pk", flat=True).first()
     incidents = Incident.objects.filter(environment=settings.EMO_ENV).aggregate(

@@ -67,7 +67,7 @@ def test_a_healthy_desk() -> None:
 def test_what_pulls_the_score_down_is_named() -> None:
     disk = _result("disk", HealthStatus.WARNING)
     report = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, disk])
-    assert report.system_health_score == float((Decimal(260) / 3).quantize(Decimal("0.01")))
+    assert report.system_health_score == float((Decimal(660) / 7).quantize(Decimal("0.01")))
     assert report.pulled_down_by == ("disk: warning",)
     assert report.system_status == "warning"
 
@@ -135,35 +135,29 @@ def test_json_keeps_the_specifications_names() -> None:
     assert document["components"][0]["name"] == "database:default"
 
 
+def _adds_up(report: health_report.InstitutionalReport) -> bool:
+    lost = sum(cost.points for cost in report.costs) + (report.cap.points if report.cap else 0)
+    return report.system_health_score == pytest.approx(100 - lost)
+
+
 def test_each_component_that_is_not_well_says_what_it_costs() -> None:
+    """Two critical ones weigh three each, the others one; what is unknown does not count."""
     disk, feed = _result("disk", HealthStatus.WARNING), _result("market data", HealthStatus.ERROR)
-    report = health_report.build(
-        now=NOW, results=[DATABASE, MIGRATIONS, disk, feed, _result("files", HealthStatus.UNKNOWN)]
-    )
-    whole = health.system_score([DATABASE, MIGRATIONS, disk, feed])
-    without_feed = health.system_score([DATABASE, MIGRATIONS, disk])
-    assert whole is not None
-    assert without_feed is not None
-    [dearest, other] = report.costs
-    assert (dearest.name, dearest.points, dearest.score_without) == (
-        "market data",
-        float(without_feed - whole),
-        float(without_feed),
-    )
-    assert other.name == "disk"
-    assert dearest.points > other.points
+    unknown = _result("files", HealthStatus.UNKNOWN)
+    report = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS, disk, feed, unknown])
+    assert [(cost.name, cost.points_text) for cost in report.costs] == [("market data", "12.50"), ("disk", "5.00")]
+    assert report.cap is None
+    assert _adds_up(report)
 
 
-def test_two_that_hold_the_score_down_alike_say_so() -> None:
-    dead = [_result(f"database:{name}", HealthStatus.ERROR, critical=True) for name in ("default", "timeseries")]
-    for cost in health_report.build(now=NOW, results=[*dead, _result("disk")]).costs:
-        assert cost.points == 0
-        assert cost.note_text == "20.0 without it: others hold the score down as far"
-
-
-def test_the_only_component_costs_everything_that_is_missing() -> None:
-    [cost] = health_report.build(now=NOW, results=[_result("disk", HealthStatus.WARNING)]).costs
-    assert (cost.points, cost.score_without, cost.note_text) == (40.0, None, "the only one that is known")
+def test_the_cap_is_a_part_of_its_own() -> None:
+    dead = _result("database:default", HealthStatus.ERROR, critical=True)
+    report = health_report.build(now=NOW, results=[dead, MIGRATIONS, _result("disk", HealthStatus.WARNING)])
+    assert report.cap is not None
+    assert (report.cap.by, report.system_health_score) == (("database:default",), 20.0)
+    assert _adds_up(report)
+    page = rendering.body_html(report)
+    assert "while a critical component fails: database:default" in page
 
 
 def test_the_worst_components_come_first() -> None:
