@@ -173,6 +173,33 @@ def statements_are_not_logged(app_configs: Any, **kwargs: Any) -> list[CheckMess
     return [Warning("EMO_DB_DEBUG is on: SQL with its parameters goes to the log.", id="emo.W008")]
 
 
+@register(Tags.security, deploy=True)
+def metrics_can_be_read(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if settings.EMO_METRICS_TOKENS or settings.EMO_METRICS_NETWORKS:
+        return []
+    return [
+        Warning(
+            "Nobody may read /metrics: it answers 404.",
+            hint="Set EMO_METRICS_TOKEN, or EMO_METRICS_NETWORKS to the network of the Prometheus server.",
+            id="emo.W041",
+        )
+    ]
+
+
+@register(Tags.security)
+def metrics_are_not_public(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    everywhere = [str(network) for network in settings.EMO_METRICS_NETWORKS if network.prefixlen == 0]
+    if not everywhere:
+        return []
+    return [
+        Error(
+            f"EMO_METRICS_NETWORKS={','.join(everywhere)}: everybody may read /metrics.",
+            hint="Name the network of the Prometheus server, or set EMO_METRICS_TOKEN instead.",
+            id="emo.E042",
+        )
+    ]
+
+
 @register
 def something_is_compressed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """One period of compression for both tables: it is in vain where rows leave both before it."""

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -131,6 +132,17 @@ class Environment:
         if value not in allowed:
             raise Refused(name, value, f"allowed are {', '.join(allowed)}")
         return value
+
+    def networks(self, name: str, default: Iterable[str] = ()) -> list[IPv4Network | IPv6Network]:
+        """Networks (10.0.0.0/8) and single addresses, separated by commas."""
+        networks = []
+        for item in self.listed(name, default):
+            try:
+                networks.append(ip_network(item))
+            except ValueError as error:
+                allowed = f"networks such as 10.1.0.0/16 or addresses are needed, separated by commas ({error})"
+                raise Refused(name, item, allowed) from error
+        return networks
 
     def listed(self, name: str, default: Iterable[str] = ()) -> list[str]:
         """Comma-separated values, without empty ones."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator
+from collections.abc import ItemsView
 from typing import Any
-from urllib.parse import quote
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
+
+from emo_site import known_secrets
 
 
 class PasswordFilter(SafeExceptionReporterFilter):
@@ -27,14 +27,5 @@ class PasswordFilter(SafeExceptionReporterFilter):
             told = repr(value)
         except Exception:  # noqa: BLE001  # the edge: a variable of somebody else's that can't even be told
             return self.cleansed_substitute
-        return self.cleansed_substitute if any(secret in told for secret in _secrets()) else value
-
-
-def _secrets() -> Iterator[str]:
-    """As they stand in settings, in a URL, and in a repr."""
-    databases = settings.DATABASES.values()
-    passwords = [str(each.get("PASSWORD") or "") for each in databases]
-    passwords += [str(each.get("OPTIONS", {}).get("password") or "") for each in databases]
-    for secret in (*passwords, settings.SECRET_KEY, settings.EMO_AUDIT_KEY, *settings.EMO_AUDIT_OLD_KEYS):
-        if secret:
-            yield from (secret, quote(secret, safe=""), repr(secret)[1:-1])
+        secrets = known_secrets.as_written(known_secrets.raw())
+        return self.cleansed_substitute if any(secret in told for secret in secrets) else value

@@ -157,7 +157,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: a load balancer asks by plain HTTP and by address, which the others would turn away.
+    # Outermost: every answer is counted and has its id.
+    "emo_site.request_watch.watched",
+    # Next: a load balancer asks by plain HTTP and by address, which the others would turn away.
     "monitoring.middleware.answer_load_balancers",
     "emo_site.outages.bounded",
     "django.middleware.security.SecurityMiddleware",
@@ -167,6 +169,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "orders.order_in_log.OrderInLog",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last: what is inside it is the view alone, which may be asked twice.
@@ -340,6 +343,8 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("monitoring.probes.MarketDataProbe", {}),
     ("monitoring.market_probes.SymbolsProbe", {}),
     ("monitoring.time_series_probes.RetentionProbe", {}),
+    ("monitoring.log_probes.LogErrorsProbe", {}),
+    ("monitoring.log_probes.WebErrorsProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
     ("monitoring.watch_probes.WatchProbe", {}),
     ("monitoring.worker_probes.WorkerProbe", {}),
@@ -350,13 +355,36 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("orders.audit_probes.AuditTrailProbe", {}),
 ]
 
+# ---- metrics and logs -----------------------------------------------------------------------------------------------
+
+# Who may read /metrics: who sends one of the tokens, or asks from one of the networks. With neither nobody may.
+EMO_METRICS_TOKENS = env.sealing_keys("EMO_METRICS_TOKEN")
+EMO_METRICS_NETWORKS = env.networks("EMO_METRICS_NETWORKS", ("127.0.0.0/8", "::1") if _IS_DEV else ())
+# What /metrics tells besides what the workers count: (function, the app whose database it asks).
+METRICS = [
+    ("monitoring.metrics.components", "monitoring"),
+    ("monitoring.metrics.ingest", "monitoring"),
+    ("orders.metrics.orders", "orders"),
+]
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
+    "formatters": {
+        "line": {"()": f"emo_site.logs.formats.{'PlainLines' if _IS_DEV else 'JsonLines'}"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "count": {"class": "emo_site.logs.counting.CountErrors"},
+    },
+    "root": {"handlers": ["console", "count"], "level": "WARNING"},
     "loggers": {
+        # Django gives these two handlers of their own, which mask nothing.
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True, "level": "INFO"},
+        # gunicorn too; the level of the first is its --log-level.
+        "gunicorn.error": {"handlers": [], "propagate": True},
+        "gunicorn.access": {"handlers": [], "propagate": True, "level": "WARNING" if _IS_DEV else "INFO"},
         "django.db.backends": {"level": "DEBUG" if EMO_DB_DEBUG else "WARNING"},
         # In an outage it says the same several times a second; emo_site.db.connections says each change once.
         "psycopg.pool": {"level": "ERROR"},

@@ -7,3 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emo_site.settings")
 
 application = get_wsgi_application()
+
+from emo_site.metrics import publishing  # noqa: E402  # it reads the settings
+
+publishing.start()

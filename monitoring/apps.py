@@ -17,4 +17,13 @@ class MonitoringConfig(AppConfig):
         "Silence": ("SELECT", "INSERT", "UPDATE"),
         "Notification": ("SELECT", "INSERT", "UPDATE"),
         "ToldIncident": ("SELECT", "INSERT"),
+        # The desk itself lets them go after a week.
+        "ErrorMinute": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "RequestMinute": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     }
+
+    def ready(self) -> None:
+        from emo_site.metrics import publishing
+        from monitoring import tallies
+
+        publishing.also(tallies.write)

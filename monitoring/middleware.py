@@ -1,4 +1,4 @@
-"""Answers load balancers before anything else looks at the request."""
+"""Answers load balancers, and what collects metrics, before anything else looks at the request."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from monitoring.views import healthz, readyz
+from emo_site.logs.context import VIEW
+from monitoring.views import healthz, metrics, readyz
 
-VIEWS = {"/healthz": healthz, "/readyz": readyz}
+VIEWS = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
 
 
 def answer_load_balancers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -16,6 +17,9 @@ def answer_load_balancers(get_response: Callable[[HttpRequest], HttpResponse]) -
 
     def middleware(request: HttpRequest) -> HttpResponse:
         view = VIEWS.get(request.path)
-        return get_response(request) if view is None else view(request)
+        if view is None:
+            return get_response(request)
+        request.META[VIEW] = request.path.strip("/")
+        return view(request)
 
     return middleware

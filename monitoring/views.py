@@ -1,13 +1,14 @@
-"""Answers for load balancers: no login, no secrets, no session."""
+"""Answers for load balancers and for what collects metrics: no login, no secrets, no session."""
 
 from __future__ import annotations
 
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emo_site.db.aliases import is_replica
+from monitoring import exposition, metrics_access
 from monitoring.choices import HealthStatus
 from monitoring.health import Probe, SharedRun
 from monitoring.probes import DatabaseProbe, MigrationsProbe
@@ -36,3 +37,23 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {"status": "ready" if ready else "not ready", "checks": databases}, status=200 if ready else 503
     )
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """All figures, in the OpenMetrics text or Prometheus' older one; 404 where nobody may read them, else 403."""
+    tokens, networks = settings.EMO_METRICS_TOKENS, settings.EMO_METRICS_NETWORKS
+    if not tokens and not networks:
+        return HttpResponse("not found\n", status=404, content_type="text/plain")
+    allowed = metrics_access.may_read(
+        authorization=request.headers.get("Authorization", ""),
+        peer=request.META.get("REMOTE_ADDR", ""),
+        forwarded=any(header in request.headers for header in metrics_access.FORWARDED),
+        tokens=tokens,
+        networks=networks,
+    )
+    if not allowed:
+        return HttpResponse("forbidden\n", status=403, content_type="text/plain")
+    content, content_type = exposition.text(accept=request.headers.get("Accept", ""))
+    return HttpResponse(content, content_type=content_type)

@@ -82,4 +82,5 @@ def _log(access: OrderAccess, reason: str) -> None:
         access.row_count,
         access.at.isoformat(),
         reason,
+        extra={"order_id": access.order_id},
     )

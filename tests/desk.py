@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -92,14 +92,15 @@ def collect_static() -> None:
 
 
 @contextmanager
-def served(environment: dict[str, str], *, workers: int = 1) -> Iterator[int]:
-    """gunicorn as `make run` starts it, on a free port."""
+def served(environment: dict[str, str], *, workers: int = 1, errors: Path | None = None) -> Iterator[int]:
+    """gunicorn as `make run` starts it, on a free port; `errors` gets what it writes to standard error."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--threads", "8", "--log-level", "warning"]
-    server = subprocess.Popen(command, cwd=PROJECT, env=environment_of(environment))
+    with errors.open("wb") if errors else nullcontext() as stream:
+        server = subprocess.Popen(command, cwd=PROJECT, env=environment_of(environment), stderr=stream)
     try:
         _wait_until_alive(port)
         yield port

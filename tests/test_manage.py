@@ -14,7 +14,7 @@ def test_unforeseen_error_has_an_exit_status_that_means_could_not(tmp_path: Path
     """1 means "rows went to quarantine", "not proven" or "something was refused", by the command."""
     ran = manage("shell", "-c", "[].pop()", environment=sqlite_desk(tmp_path))
     assert ran.status == 2
-    assert ran.err.startswith("Traceback")
+    assert "CRITICAL emo.command: manage.py shell failed\nTraceback" in ran.err
     assert ran.err.endswith("IndexError: pop from empty list\n")
 
 

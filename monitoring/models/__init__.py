@@ -8,15 +8,18 @@ from monitoring.models.hour import HealthHour
 from monitoring.models.incident import Incident
 from monitoring.models.run import IngestCheckpoint, RetentionRun
 from monitoring.models.series import MarketEvent, SystemHealth
+from monitoring.models.tally import ErrorMinute, RequestMinute
 
 __all__ = [
     "AlertChannel",
     "AlertRule",
+    "ErrorMinute",
     "HealthHour",
     "Incident",
     "IngestCheckpoint",
     "MarketEvent",
     "Notification",
+    "RequestMinute",
     "RetentionRun",
     "Silence",
     "SystemHealth",

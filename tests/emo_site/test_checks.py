@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,21 @@ def test_compression_after_everything_is_gone_is_said(
         " EMO_RETAIN_SYSTEM_HEALTH_DAYS=7)."
     )
     assert found(checks.something_is_compressed(None)) == ([("emo.W031", said)] if in_vain else [])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "networks", "ids"),
+    [
+        ([], [], ["emo.W041"]),
+        (["t" * 32], [], []),
+        ([], ["10.0.0.0/8"], []),
+        ([], ["10.0.0.0/8", "0.0.0.0/0"], ["emo.E042"]),
+        (["t" * 32], ["::/0"], ["emo.E042"]),
+    ],
+)
+def test_metrics_are_read_by_somebody_and_not_by_everybody(
+    settings: Any, tokens: list[str], networks: list[str], ids: list[str]
+) -> None:
+    settings.EMO_METRICS_TOKENS, settings.EMO_METRICS_NETWORKS = tokens, [ip_network(each) for each in networks]
+    messages = [*checks.metrics_can_be_read(None), *checks.metrics_are_not_public(None)]
+    assert [message.id for message in messages] == ids

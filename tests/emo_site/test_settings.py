@@ -145,6 +145,14 @@ REFUSED = {
         "EMO_REPLICA_URLS='postgresql://emo:***@r2:0x1/desk' is refused: it is not a URL of the form"
         " scheme://user:password@host:port/name",
     ),
+    "short metrics token": (
+        {"EMO_METRICS_TOKEN": "short"},
+        "EMO_METRICS_TOKEN='***' is refused: 32 random characters or more are needed, without commas and white space",
+    ),
+    "network with bits of a host": (
+        {"EMO_METRICS_NETWORKS": "10.1.0.0/16, 10.1.2.3/16"},
+        "EMO_METRICS_NETWORKS='10.1.2.3/16' is refused: networks such as 10.1.0.0/16 or addresses are needed,",
+    ),
     "doubtful timescale": ({"EMO_TIMESCALE": "on"}, "EMO_TIMESCALE='on' is refused: allowed are auto, off"),
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from emo_site.db import migration
+from emo_site.logs.counting import ERROR, note
+from emo_site.logs.kinds import MIGRATION
 
 EXIT_PENDING = 1
 EXIT_NOT_DONE = 2
@@ -48,6 +51,7 @@ class Command(BaseCommand):
                 say=self.stderr.write,
             )
         except migration.NotMigrated as error:
+            note(kind=MIGRATION, level=ERROR, message=str(error), at=datetime.now(UTC))
             raise CommandError(str(error), returncode=EXIT_NOT_DONE) from error
 
     def _show(self, *, check: bool) -> None:
