@@ -1,30 +1,44 @@
-"""How gunicorn serves the desk, read from here by itself: one log with the desk's, one set of figures for all workers.
+"""How gunicorn serves the desk, read from here by itself: its log in the desk's form, one folder of figures for all.
 
-Whatever the command line says wins (--bind, --workers, --threads).
+Whatever the command line says wins (--bind, --workers, --threads). Nothing of the desk is imported here, not even its
+settings: the master outlives its workers, and after a SIGHUP they would run on what it had read before.
 """
 
 import os
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emo_site.settings")
-
-from django.conf import settings
-
-from emo_site.metrics import folder
-
+ENVIRONMENT = os.environ.get("EMO_ENV", "").strip() or "dev"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-logconfig_dict = settings.LOGGING
+_folder = runpy.run_path(str(Path(__file__).resolve().parent / "emo_site" / "metrics" / "folder.py"))
+
+PLAIN = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s", "datefmt": "%Y-%m-%d %H:%M:%S%z"}
+JSON = {
+    "()": "pythonjsonlogger.json.JsonFormatter",
+    "fmt": ["levelname", "name", "message", "process"],
+    "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception", "stack_info": "stack"},
+    "static_fields": {"environment": ENVIRONMENT},
+    "timestamp": "time",
+}
+# Of the master, which sees no request. A worker's log is the settings' LOGGING as soon as it has read them.
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": PLAIN if ENVIRONMENT == "dev" else JSON},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    # The level is --log-level's.
+    "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}},
+}
 # The masks of the log take secrets out of the query; the time is in milliseconds.
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes %(M)s ms'
 
 
 def on_starting(server: Any) -> None:
     """Before any worker, and so before prometheus_client looks for the folder."""
-    os.environ[FOLDER] = str(folder.make(uid=server.cfg.uid, gid=server.cfg.gid))
+    os.environ[FOLDER] = str(_folder["make"](uid=server.cfg.uid, gid=server.cfg.gid))
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -35,4 +49,4 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    folder.remove(Path(os.environ[FOLDER]))
+    _folder["remove"](Path(os.environ[FOLDER]))

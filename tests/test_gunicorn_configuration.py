@@ -1,0 +1,36 @@
+"""gunicorn's master stays clear of the desk: after a reload its workers run on the code and settings of now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.desk import get, served
+from tests.run import PROJECT
+from tests.test_serving_metrics import desk, figures, soon, workers_of
+
+LOADS = """
+import runpy, sys
+runpy.run_path("gunicorn.conf.py")
+print(sorted(name for name in sys.modules if name.split(".")[0] in {"emo_site", "monitoring", "orders", "django"}))
+"""
+
+
+def test_nothing_of_the_desk_is_imported_by_the_master() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOADS], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_after_a_reload_new_workers_go_on_counting(tmp_path: Path) -> None:
+    environment, _ = desk(tmp_path)
+    missing = ("emo_http_requests_total", "GET", "404", "none")
+    with served(environment) as port:
+        get(port, "/no/such/page")
+        [old] = workers_of(port)
+        os.kill(old.ppid(), signal.SIGHUP)
+        assert soon(lambda: old.pid not in {each.pid for each in workers_of(port)})
+        get(port, "/no/such/page")
+        assert figures(port)[missing] == 2
