@@ -93,7 +93,7 @@ def write(now: datetime) -> int:
             _forget(now)
     except BaseException as error:
         tallies.of_process.give_back(taken)
-        if is_outage(error):
+        if isinstance(error, Exception) and is_outage(error):
             # Whoever needs the database says so; this would only say it again.
             return 0
         raise

@@ -19,6 +19,9 @@ from emo_site.logs.masking import Masker, told
 # What Django and gunicorn add for themselves.
 _NO_EXTRA = frozenset(RESERVED_ATTRS) | {"request", "server_time", "asctime", "message", "order_id"}
 
+# The desk's own words, and ids that it has looked at.
+_HARMLESS = frozenset({"time", "level", "logger", "environment", "process", "request_id", "method"})
+
 
 def masker() -> Masker:
     """Of the secrets of the settings."""
@@ -47,7 +50,9 @@ class JsonLines(JsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         masked = masker()
-        fields = {name: masked.value(value) for name, value in self._own(record).items()}
+        fields: dict[str, Any] = {
+            name: value if name in _HARMLESS else masked.value(value) for name, value in self._own(record).items()
+        }
         for name, value in record.__dict__.items():
             if name not in _NO_EXTRA and name not in fields and not name.startswith("_"):
                 fields[name] = masked.value(value, name=name)

@@ -23,25 +23,39 @@ _WORD = r"(?<![\w-])[\w.-]{0,64}?"
 # JSON inside of JSON has its quotes escaped.
 _QUOTED = r"\\+\"[^\"\\]*\\+\"|\"(?:\\.|[^\"\\])*\"|\\+'[^'\\]*\\+'|'(?:\\.|[^'\\])*'"
 
-# What stands in a text, and what is left of it.
-_PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.S), MASK),
-    (re.compile(r"AGE-SECRET-KEY-[A-Z0-9-]+", re.IGNORECASE), MASK),
+# Words of which one is in whatever the pattern finds (in small letters), what stands in a text, what is left of it.
+_PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    (
+        ("-----begin ",),
+        re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.S),
+        MASK,
+    ),
+    (("age-secret-key-",), re.compile(r"AGE-SECRET-KEY-[A-Z0-9-]+", re.IGNORECASE), MASK),
     # Up to the last @ of the word: a password may hold one that nobody has quoted.
-    (re.compile(r"([a-z][a-z0-9+.-]{0,32}://[^\s:/?#@]{0,128}):[^\s]*@", re.IGNORECASE), rf"\1:{MASK}@"),
+    (
+        ("://",),
+        re.compile(r"([a-z][a-z0-9+.-]{0,32}://[^\s:/?#@]{0,128}):[^\s]*@", re.IGNORECASE),
+        rf"\1:{MASK}@",
+    ),
     # Headers, to the end of the line: nothing inside them ends a cookie for sure.
     (
+        ("cookie", "authorization"),
         re.compile(
             r"((?<![\w-])(?:http[_-])?(?:set-cookie|cookie|(?:proxy[_-])?authorization)\\*[\"']?\s*[:=]\s*)[^\r\n]+",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1{MASK}"),
+    (("bearer",), re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1{MASK}"),
     # Base64 has a capital or a digit somewhere, which tells it from a "basic strategy".
-    (re.compile(r"\b((?i:basic)\s+)(?=[a-z+/]*[A-Z0-9])[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{MASK}"),
+    (
+        ("basic",),
+        re.compile(r"\b((?i:basic)\s+)(?=[a-z+/]*[A-Z0-9])[A-Za-z0-9+/]{8,}={0,2}"),
+        rf"\1{MASK}",
+    ),
     # password=…, "token": "…", (session_key)=(…), --secret=…
     (
+        ("pass", "pwd", "secret", "token", "key", "session", "csrf", "credential", "authorization", "cookie"),
         re.compile(
             rf"({_WORD}{_NAMES}[\w-]{{0,64}}[\])\\\"']{{0,4}}\s*[:=]\s*\(?)(?:{_QUOTED}|[^\s&;,\"'}}\])]+)",
             re.IGNORECASE,
@@ -62,8 +76,11 @@ class Masker:
     def text(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        for place, left in _PLACES:
-            text = place.sub(left, text)
+        small = text.lower()
+        for words, place, left in _PLACES:
+            # Looking for a word is cheap; most lines of a log have none of them.
+            if any(word in small for word in words):
+                text = place.sub(left, text)
         return text
 
     def value(self, value: Any, *, name: str = "") -> Any:

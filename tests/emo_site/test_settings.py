@@ -151,7 +151,8 @@ REFUSED = {
     ),
     "network with bits of a host": (
         {"EMO_METRICS_NETWORKS": "10.1.0.0/16, 10.1.2.3/16"},
-        "EMO_METRICS_NETWORKS='10.1.2.3/16' is refused: networks such as 10.1.0.0/16 or addresses are needed,",
+        "EMO_METRICS_NETWORKS='10.1.2.3/16' is refused: networks such as 10.1.0.0/16 or addresses are needed, separated"
+        " by commas (10.1.2.3/16 has host bits set)",
     ),
     "doubtful timescale": ({"EMO_TIMESCALE": "on"}, "EMO_TIMESCALE='on' is refused: allowed are auto, off"),
 }
