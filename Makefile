@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ADDRESS ?= 127.0.0.1:8000
 DRILL ?= kill --runs 5
 
-.PHONY: help run watch worker test failover-drill check format clean
+.PHONY: help run test failover-drill check format clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,19 +22,18 @@ $(VENV)/.installed-dev: requirements-dev.txt deploy/ha/requirements.txt $(VENV)/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-run: $(VENV)/.installed ## install, migrate, load the demo the first time, and serve on 127.0.0.1:8000
+run: $(VENV)/.installed ## install, migrate, load the demo the first time, serve on 127.0.0.1:8000, watch, work
 	@$(BIN)/python manage.py migrate_all --verbosity 0
 	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
 	@$(BIN)/python manage.py load_demo --if-empty
 	@$(BIN)/python manage.py create_admin
 	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
-	@exec $(BIN)/gunicorn emo_site.wsgi --bind $(ADDRESS) --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning
-
-watch: $(VENV)/.installed ## probe the desk every 30 s, record what is found, tell of incidents
-	@exec $(BIN)/python manage.py monitor
-
-worker: $(VENV)/.installed ## run the background work: schedules, retention, expiry, backups
-	@exec $(BIN)/python manage.py worker
+	@$(BIN)/gunicorn emo_site.wsgi --config emo_site/gunicorn_conf.py --bind $(ADDRESS) \
+	    --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning & web=$$!; \
+	$(BIN)/python manage.py monitor & watch=$$!; \
+	$(BIN)/python manage.py worker & worker=$$!; \
+	trap 'kill $$web $$watch $$worker 2>/dev/null; wait' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	wait $$web
 
 test: $(VENV)/.installed-dev ## the whole suite on SQLite, PostgreSQL and TimescaleDB
 	$(BIN)/python -m tests.run

@@ -97,7 +97,16 @@ def served(environment: dict[str, str], *, workers: int = 1, errors: Path | None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "emo_site.wsgi", "--bind", f"127.0.0.1:{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "emo_site.wsgi",
+        "--config",
+        "emo_site/gunicorn_conf.py",
+        "--bind",
+        f"127.0.0.1:{port}",
+    ]
     command += ["--workers", str(workers), "--threads", "8", "--log-level", "warning"]
     with errors.open("wb") if errors else nullcontext() as stream:
         server = subprocess.Popen(command, cwd=PROJECT, env=environment_of(environment), stderr=stream)

@@ -14,7 +14,7 @@ from tests.test_serving_metrics import desk, figures, soon, workers_of
 
 LOADS = """
 import runpy, sys
-runpy.run_path("gunicorn.conf.py")
+runpy.run_path("emo_site/gunicorn_conf.py")
 print(sorted(name for name in sys.modules if name.split(".")[0] in {"emo_site", "monitoring", "orders", "django"}))
 """
 

@@ -1,6 +1,6 @@
 """What every worker counts: the instruments of prometheus_client.
 
-With PROMETHEUS_MULTIPROC_DIR set before this is imported (gunicorn.conf.py does) they count in files of that folder,
+With PROMETHEUS_MULTIPROC_DIR set before this is imported (gunicorn_conf.py does) they count in files of that folder,
 and a scrape adds up those of all workers; without it they count in this process alone. They are not in the library's
 own registry, whose figures of one process would be told for those of all.
 """

@@ -45,6 +45,6 @@ def take_back(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reporting", "0004_risk_officer"), ("monitoring", "0008_alerts")]
+    dependencies = [("reporting", "0004_risk_officer"), ("monitoring", "0007_alerts")]
 
     operations = [migrations.RunPython(let_groups, take_back)]

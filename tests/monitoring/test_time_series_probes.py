@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from emo_site.db.timescale.capabilities import Capabilities
 from emo_site.db.timescale import jobs
+from emo_site.db.timescale.capabilities import Capabilities
 from emo_site.db.timescale.jobs import Job
 from monitoring import events, time_series_probes
 from monitoring.choices import EventType, RetentionWay

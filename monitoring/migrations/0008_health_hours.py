@@ -8,7 +8,7 @@ import emo_site.db.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0008_alerts"),
+        ("monitoring", "0007_alerts"),
     ]
 
     operations = [

@@ -1,4 +1,4 @@
-"""How gunicorn serves the desk, read from here by itself: its log in the desk's form, one folder of figures for all.
+"""How gunicorn serves the desk (--config emo_site/gunicorn_conf.py): its log in the desk's form, one folder of figures.
 
 Whatever the command line says wins (--bind, --workers, --threads). Nothing of the desk is imported here, not even its
 settings: the master outlives its workers, and after a SIGHUP they would run on what it had read before.
@@ -12,7 +12,7 @@ from typing import Any
 ENVIRONMENT = os.environ.get("EMO_ENV", "").strip() or "dev"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-_folder = runpy.run_path(str(Path(__file__).resolve().parent / "emo_site" / "metrics" / "folder.py"))
+_folder = runpy.run_path(str(Path(__file__).resolve().parent / "metrics" / "folder.py"))
 
 PLAIN = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s", "datefmt": "%Y-%m-%d %H:%M:%S%z"}
 JSON = {

@@ -34,7 +34,7 @@ def make_first(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0005_incidents"),
+        ("monitoring", "0006_error_tallies"),
     ]
 
     operations = [
