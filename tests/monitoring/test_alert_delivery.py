@@ -216,12 +216,13 @@ def test_what_the_receiver_refuses_is_given_up_and_what_it_can_not_do_now_is_not
     assert (attempt.failure, attempt.permanent) == (f"127.0.0.1 answered {code}.", permanent)
 
 
-def test_no_redirect_is_followed(receiver: Receiver) -> None:
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(receiver: Receiver, code: int) -> None:
     with http_receiver() as other:
-        receiver.answers, receiver.location = [307], other.url
+        receiver.answers, receiver.location = [code], other.url
         attempt = deliver(by_post(receiver.url), telling(by_post(receiver.url)))
         assert other.posts == []
-    assert (attempt.failure, attempt.permanent) == ("127.0.0.1 answered 307: the desk follows no redirects.", True)
+    assert (attempt.failure, attempt.permanent) == (f"127.0.0.1 answered {code}: the desk follows no redirects.", True)
 
 
 def test_a_receiver_that_does_not_answer_in_time_is_tried_again(receiver: Receiver) -> None:
