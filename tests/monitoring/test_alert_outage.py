@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BACKEND
-from tests.desk import _own, manage
+from tests.desk import environment_of, manage
 from tests.incidents import MINUTE, NOW
 from tests.receivers import Mailbox, Receiver, http_receiver, smtp_server
 from tests.run import PROJECT
@@ -30,7 +30,8 @@ class Worker:
     def __init__(self, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.telling"],
-            env=_own(environment) | {"PYTHONPATH": str(PROJECT), "DJANGO_SETTINGS_MODULE": "emo_site.settings"},
+            env=environment_of(environment)
+            | {"PYTHONPATH": str(PROJECT), "DJANGO_SETTINGS_MODULE": "emo_site.settings"},
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
