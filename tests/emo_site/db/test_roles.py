@@ -193,6 +193,8 @@ def test_reader_neither_writes_nor_sees_sessions(shared: Desk) -> None:
             "SELECT * FROM django_session",
             "SELECT password FROM auth_user",
             "SELECT * FROM auth_user",
+            "SELECT secret FROM alert_channels",
+            "SELECT url FROM alert_channels",
             "CREATE TEMP TABLE t()",
         ):
             with pytest.raises(InsufficientPrivilege):
