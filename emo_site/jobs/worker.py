@@ -22,7 +22,7 @@ from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.clocks import now_of
 from emo_site.jobs import heartbeats, queue, schedules
 from emo_site.jobs.heartbeats import LeaseLost
-from emo_site.jobs.pulse import Pulse
+from emo_site.jobs.pulse import EXIT_LOST, Pulse
 
 logger = logging.getLogger("emo.jobs")
 
@@ -55,6 +55,10 @@ class Worker:
             while not self._stopping:
                 if not self._look(worker):
                     select.select([self._woken], [], [], self._interval)
+        except LeaseLost:
+            # It was frozen for longer than its lease, and looked before its pulse did.
+            logger.critical("worker %s was silent for so long that others may have its task", worker)
+            raise SystemExit(EXIT_LOST) from None
         finally:
             pulse.stop()
         heartbeats.end(worker, now=_now())
@@ -102,13 +106,13 @@ class Worker:
             self._listen()
 
     def _write(self, change: Callable[[datetime], None]) -> None:
-        """What became of a task must not be lost over an outage; the pulse ends the process where it takes too long."""
+        """What became of a task must not be lost over an outage; the pulse ends the process where it takes too long.
+
+        Raises LeaseLost: the task was given to another meanwhile, and the result of this run is dropped.
+        """
         while True:
             try:
                 change(_now())
-            except LeaseLost:
-                logger.exception("the task was given to another meanwhile: its result is dropped")
-                self._stopping = True
             except (OperationalError, InterfaceError) as error:
                 logger.warning("the result can't be written yet: %s", str(error).strip())
                 connections.close_all()

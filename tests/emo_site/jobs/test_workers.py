@@ -135,6 +135,17 @@ def test_worker_that_was_frozen_leaves_its_task_to_the_one_that_took_it_over(des
     assert lines(path)[-1] == ["finished", f"{second.pid}"]
 
 
+def test_idle_worker_that_was_frozen_for_longer_than_its_lease_ends(desk: Desk) -> None:
+    worker = desk.worker(lease=1)
+    wait_for(lambda: desk.shell("out = WorkerHeartbeat.objects.count()") == 1)
+    worker.send_signal(signal.SIGSTOP)
+    desk.shell("toil.give.enqueue('x')")
+    time.sleep(1.5)
+    worker.send_signal(signal.SIGCONT)
+    assert desk.end_of(worker) == EXIT_LOST
+    assert desk.jobs()[0]["status"] == "READY"
+
+
 def test_task_that_kills_its_workers_is_failed_in_the_end(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "notes"
     desk.shell(f"toil.die.enqueue({str(path)!r})")
