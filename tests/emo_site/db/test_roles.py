@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import uuid
@@ -151,6 +152,16 @@ def test_roles_are_made_and_proven_and_the_reader_reads_where_a_url_names_severa
 
 
 @pytest.mark.timescaledb
+def test_app_may_do_all_that_the_system_check_does(migrated: Desk) -> None:
+    ran = manage("system_check", "--json", environment=migrated.environment("app"))
+    found = {each["name"]: each for each in json.loads(ran.out)["parts"]}
+    for name in ("router", "report institutional", "report orders", "review round trip", "audit of the round trip"):
+        assert found[name]["verdict"] == "PASS", found[name]
+    for name in ("locks", "transactions", "vacuum", "storage", "expiry", "chunks"):
+        assert found[f"probe {name}:default"]["verdict"] == "PASS", found[f"probe {name}:default"]
+    assert "not shown" not in found["probe transactions:default"]["message"]
+
+
 def test_app_makes_chunks_and_cannot_drop_them(migrated: Desk) -> None:
     migrated.run("app", "load_demo")
     assert len(migrated.asked("SELECT show_chunks('market_events')", "app")) == 1
