@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import _own, manage, sqlite_desk
+from tests.desk import environment_of, manage, sqlite_desk
 from tests.run import PROJECT
 
 PAGE = PROJECT / "docs" / "adding-a-probe.md"
@@ -43,14 +43,14 @@ def _in(project: Path, *words: str, environment: dict[str, str]) -> subprocess.C
         [sys.executable, *words],
         check=False,
         cwd=project,
-        env=_own(environment),
+        env=environment_of(environment),
         capture_output=True,
         text=True,
         timeout=120,
     )
 
 
-def test_the_example_is_asked_and_its_own_test_passes(tmp_path: Path, project: Path) -> None:
+def test_the_example_is_asked_and_itsenvironment_of_test_passes(tmp_path: Path, project: Path) -> None:
     environment = sqlite_desk(tmp_path)
     checked = _in(project, "manage.py", "check", environment=environment)
     assert checked.returncode == 0, checked.stderr
