@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -612,3 +613,38 @@ def test_role_that_may_make_databases_proves_a_backup(own_desk: Desk) -> None:
             own_desk.succeeds("verify_backup", **scratch)
     finally:
         own_desk.asked(f"DROP ROLE {role}")
+
+
+def _component(desk: Desk, folder: Path, name: str) -> dict[str, Any]:
+    ran = desk.run("healthcheck", "--json", "--no-record", EMO_BACKUP_DIR=str(folder))
+    [found] = [each for each in json.loads(ran.out)["components"] if each["name"] == name]
+    return found
+
+
+def test_the_probe_hears_of_each_verdict(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    shutil.copytree(desk.folder / "backups", folder)
+    for path in folder.glob(".emo-dev-verdicts.json"):
+        path.unlink()
+    assert _component(desk, folder, "backups")["message"].endswith("none was ever proven")
+    desk.succeeds("verify_backup", EMO_BACKUP_DIR=str(folder))
+    found = _component(desk, folder, "backups")
+    assert (found["status"], found["metrics"]["last_verdict"]) == ("healthy", "proven"), found
+    newest = max(folder.glob("emo-dev-*"))
+    damaged = bytearray(newest.read_bytes())
+    damaged[-100] ^= 1
+    newest.write_bytes(damaged)
+    assert desk.run("verify_backup", EMO_BACKUP_DIR=str(folder)).status == 1
+    found = _component(desk, folder, "backups")
+    assert found["status"] == "error"
+    assert found["message"].startswith(f"{newest.name} was not proven 0.0 h ago: ")
+
+
+def test_a_backup_that_lies_elsewhere_leaves_no_verdict(desk: Desk, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "backups", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    copy = shutil.copy(desk.archives[0], elsewhere)
+    desk.succeeds("verify_backup", str(copy), EMO_BACKUP_DIR=str(folder))
+    assert list(folder.iterdir()) == []
+    assert len(list(elsewhere.iterdir())) == 1
