@@ -72,7 +72,7 @@ class History:
 
 
 def read(*, now: datetime) -> History:
-    """Up to `now`, which may be long ago. Eight queries, however many records there are. Raises DatabaseError."""
+    """Up to `now`, which may be long ago. Ten queries, however many records there are. Raises DatabaseError."""
     end = uptime.full_hour(now)
     summed = health_hours.summed_up_to()
     # Of the past everything is summed up; what is left is the hour that `now` lies in.

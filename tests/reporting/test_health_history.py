@@ -183,7 +183,7 @@ def test_history_takes_the_same_queries_however_much_there_is(
 ) -> None:
     every_ten_minutes(NOW - 2 * DAY, NOW)
     health_hours.roll_up(now=NOW)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         health_history.read(now=AT)
 
 
