@@ -32,6 +32,8 @@ PROBE_TIMEOUT_SECONDS = 5.0
 FRESH_ROUNDS = 4
 # For so long nobody asks again which version there is.
 LOOK_SECONDS = 1.0
+# So long a look may take, with the probes and everything else.
+MAKING_SECONDS = 10.0
 # A database that takes longer over so little is not well.
 ANSWER_SECONDS = 1.0
 
@@ -48,34 +50,52 @@ class Rendered:
 
 
 class SharedReport:
-    """Holds the last version and no other. Threads that come while it is made wait for it."""
+    """Holds the last version and no other. Who comes while the next one is made gets the last, or waits if that is
+    older than it takes to make one.
+    """
 
     def __init__(self, probes: SharedRun, *, look_seconds: float = LOOK_SECONDS) -> None:
         self._probes = probes
         self._look_seconds = look_seconds
         self._lock = threading.Lock()
-        self._last: Rendered | None = None
-        self._looked = float("-inf")
+        # With the time at which it was last found to be the newest.
+        self._last: tuple[Rendered, float] | None = None
 
     def current(self) -> Rendered:
-        with self._lock:
-            if self._last is None or time.monotonic() - self._looked >= self._look_seconds:
-                self._last = self._look(datetime.now(UTC))
-                self._looked = time.monotonic()
-            return self._last
+        if (known := self._younger_than(self._look_seconds)) is not None:
+            return known
+        if not self._lock.acquire(blocking=False):
+            # Were they to wait, all threads of a server would; the page says of which moment it is.
+            if (known := self._younger_than(self._look_seconds + MAKING_SECONDS)) is not None:
+                return known
+            self._lock.acquire()
+        try:
+            # Whoever had the lock before may have looked meanwhile.
+            if (known := self._younger_than(self._look_seconds)) is not None:
+                return known
+            self._last = (self._look(datetime.now(UTC)), time.monotonic())
+            return self._last[0]
+        finally:
+            self._lock.release()
+
+    def _younger_than(self, seconds: float) -> Rendered | None:
+        # One value, read once: it is replaced by another thread.
+        last = self._last
+        return last[0] if last is not None and time.monotonic() - last[1] < seconds else None
 
     def _look(self, now: datetime) -> Rendered:
         recorded = _version(now)
         if recorded is not None:
-            if self._last is not None and self._last.tag == recorded:
-                return self._last
+            if (same := self._tagged(recorded)) is not None:
+                return same
             if (results := _last_round(now)) is not None:
                 return _rendered(recorded, max(result.at for result in results), results)
         results = self._probes.results(health.configured(), timeout=PROBE_TIMEOUT_SECONDS)
         tag = _tag("probed", max((result.at for result in results), default=now))
-        if self._last is not None and self._last.tag == tag:
-            return self._last
-        return _rendered(tag, now, results)
+        return self._tagged(tag) or _rendered(tag, now, results)
+
+    def _tagged(self, tag: str) -> Rendered | None:
+        return self._last[0] if self._last is not None and self._last[0].tag == tag else None
 
 
 def _rendered(tag: str, now: datetime, results: list[ProbeResult]) -> Rendered:

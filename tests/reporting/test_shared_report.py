@@ -129,6 +129,30 @@ def test_fifty_at_once_get_one_rendering(shared: SharedReport, monkeypatch: pyte
     assert len(built) == 1
 
 
+def test_nobody_waits_while_the_next_version_is_made(shared: SharedReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_report, "build", lambda *, now, results: None)
+    monkeypatch.setattr(shared_report.rendering, "body_html", lambda report: "body")
+    monkeypatch.setattr(shared_report, "_version", lambda now: "one")
+    monkeypatch.setattr(shared_report, "_last_round", lambda now: [said("disk", at=now)])
+    first = shared.current()
+    making, made = threading.Event(), threading.Event()
+
+    def slow(now: datetime) -> str:
+        making.set()
+        assert made.wait(10)
+        return "two"
+
+    monkeypatch.setattr(shared_report, "_version", slow)
+    maker = threading.Thread(target=shared.current)
+    maker.start()
+    assert making.wait(10)
+    assert shared.current() is first
+    made.set()
+    maker.join()
+    monkeypatch.setattr(shared_report, "_version", lambda now: "two")
+    assert shared.current().tag == "two"
+
+
 def test_who_has_this_version_is_answered_with_nothing(
     viewer: Client,
     shared: SharedReport,
