@@ -194,8 +194,11 @@ def _viewed() -> dict[str, Any]:
     cookie = _cookie()
     with served({"EMO_ENV": "dev", "EMO_DB_URL": os.environ["EMO_DB_URL"]}, workers=2) as port:
         _record_round()
-        # What a process needs for its first pages is no leak.
-        _view(port, cookie, seconds=5, known=False)
+        # What a process needs for its first reports is no leak.
+        with _new_versions():
+            _view(port, cookie, seconds=SECONDS / 2, known=False)
+        # Until every process has seen the last round.
+        time.sleep(2)
         tag = _get(port, cookie, {})[2]
         whole = _view(port, cookie, seconds=SECONDS, known=False)
         before = _memory()
