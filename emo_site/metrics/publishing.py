@@ -29,6 +29,8 @@ performance = logging.getLogger("emo.performance")
 EVERY_SECONDS = 5.0
 # For what is written into a database.
 WITHIN_SECONDS = 3.0
+# The end of a process waits no longer than that for the last of it.
+LAST_SECONDS = 1.0
 
 _lock = threading.Lock()
 _writers: list[Callable[[datetime], object]] = []
@@ -45,7 +47,7 @@ def also(write: Callable[[datetime], object]) -> None:
 
 
 def start() -> None:
-    """For processes that serve: begins to publish, until the process ends, and once more then."""
+    """For processes that serve or watch: begins to publish, until the process ends, and once more then."""
     _stop.clear()
     threading.Thread(target=_run, name="publish figures", daemon=True).start()
     atexit.register(_last)
@@ -90,7 +92,8 @@ def _once() -> None:
 
 def _last() -> None:
     _stop.set()
-    _once()
+    with deadline.within(LAST_SECONDS):
+        _once()
 
 
 def _bring_statements(found: DatabaseStatements) -> None:

@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from emo_site.db.aliases import database_of
 from emo_site.db.lease import Lease
+from emo_site.metrics import publishing
 from monitoring import health
 from monitoring.alert_teller import Teller
 from monitoring.spool import Spool
@@ -84,6 +85,8 @@ class Command(BaseCommand):
         ended = threading.Event()
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: ended.set())
+        # What it logs is to be seen before it ends.
+        publishing.start()
         before: Seen | None = None
         due = time.monotonic()
         while not ended.is_set():
