@@ -30,7 +30,7 @@ def raw() -> Iterator[str]:
 def as_written(secrets: Iterable[str]) -> Iterator[str]:
     """Each secret in every form in which a text may hold it."""
     for secret in secrets:
-        plain = (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+        plain = (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
         yield from dict.fromkeys((*plain, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -61,7 +63,18 @@ def test_ordinary_words_stay(text: str) -> None:
     assert Masker(()).text(text) == text
 
 
-@pytest.mark.parametrize("form", list(as_written([AWKWARD])))
+@pytest.mark.parametrize(
+    "form",
+    [
+        AWKWARD,
+        quote(AWKWARD),
+        quote(AWKWARD, safe=""),
+        quote_plus(AWKWARD),
+        repr(AWKWARD)[1:-1],
+        json.dumps(AWKWARD)[1:-1],
+        json.dumps(AWKWARD, ensure_ascii=False)[1:-1],
+    ],
+)
 def test_a_known_secret_is_masked_however_it_is_written(form: str) -> None:
     masked = Masker(as_written([AWKWARD])).text(f"before {form} after")
     assert masked == "before *** after"
