@@ -29,7 +29,7 @@ def test_a_healthy_desk_exits_0_and_records_each_component(desk: dict[str, str],
     ran = manage("healthcheck", "--database", "default", environment=desk)
     assert ran.status == 0, ran.out + ran.err
     assert re.search(r"^database:default +healthy ", ran.out, re.MULTILINE)
-    assert "System health: healthy, score 100 of 100, 4 probes\nRecorded 4 results." in ran.out
+    assert "System health: healthy, score 100.00 of 100, 4 probes\nRecorded 4 results." in ran.out
     assert _recorded(tmp_path) == [
         (f"{name}:default", "healthy") for name in ("database", "migrations", "hypertables", "sqlite")
     ]
