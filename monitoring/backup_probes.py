@@ -92,5 +92,6 @@ def _metrics(backups: Sequence[Backup], said: Verdicts, now: datetime) -> dict[s
         "newest_age_hours": round(_hours(backups[0].made_at, now), 3),
         "newest_bytes": backups[0].bytes,
         "proven": said.proven.made_at.isoformat() if said.proven else None,
+        "verified_at": said.proven.verified_at.isoformat() if said.proven else None,
         "last_verdict": None if said.last is None else "not proven" if said.last.problems else "proven",
     }

@@ -57,6 +57,7 @@ def test_last_nights_backup_that_was_proven_is_healthy(shelf: Shelf) -> None:
     finding = asked()
     assert said(finding) == ("healthy", "the newest is 13.0 h old, the newest that was proven 13.0 h")
     assert finding.metrics["last_verdict"] == "proven"
+    assert datetime.fromisoformat(finding.metrics["verified_at"]).tzinfo is not None
     assert finding.metrics["newest_bytes"] == 7
 
 

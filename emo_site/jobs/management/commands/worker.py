@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from emo_site.jobs.worker import Worker
+from emo_site.metrics import publishing
 
 EXIT_NOT_BEGUN = 2
 
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             interval=interval,
             lease=timedelta(seconds=lease),
         )
+        publishing.start()
         try:
             worker.run()
         except DatabaseError as error:
