@@ -28,8 +28,7 @@ run: $(VENV)/.installed ## install, migrate, load the demo the first time, serve
 	@$(BIN)/python manage.py load_demo --if-empty
 	@$(BIN)/python manage.py create_admin
 	@echo "The desk is at http://$(ADDRESS)/ (Ctrl-C stops it)"
-	@$(BIN)/gunicorn emo_site.wsgi --config emo_site/gunicorn_conf.py --bind $(ADDRESS) \
-	    --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning & web=$$!; \
+	@$(BIN)/gunicorn emo_site.wsgi --config emo_site/gunicorn_conf.py --bind $(ADDRESS) --workers 2 --threads 8 --timeout 60 --no-control-socket --log-level warning & web=$$!; \
 	$(BIN)/python manage.py monitor & watch=$$!; \
 	$(BIN)/python manage.py worker & worker=$$!; \
 	trap 'kill $$web $$watch $$worker 2>/dev/null; wait' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \

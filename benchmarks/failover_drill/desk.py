@@ -104,7 +104,8 @@ def _gunicorn(port: int) -> list[str]:
     line = next((line for line in lines if "/gunicorn emo_site.wsgi" in line), None)
     if line is None:
         raise Broken("Makefile: no line of `make run` starts gunicorn")
-    words = shlex.split(line.partition("/gunicorn ")[2].replace("$(ADDRESS)", f"127.0.0.1:{port}"))
+    command = line.partition("/gunicorn ")[2].partition(" &")[0]
+    words = shlex.split(command.replace("$(ADDRESS)", f"127.0.0.1:{port}"))
     return [sys.executable, "-m", "gunicorn", *words]
 
 

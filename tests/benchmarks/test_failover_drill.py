@@ -205,7 +205,8 @@ def test_a_drill_that_cannot_be_held_is_no_success(monkeypatch: pytest.MonkeyPat
 def test_the_desk_is_served_by_the_line_of_make_run() -> None:
     command = desk._gunicorn(8123)
     assert command[1:] == [
-        *("-m", "gunicorn", "emo_site.wsgi", "--bind", "127.0.0.1:8123", "--workers", "2", "--threads", "8"),
+        *("-m", "gunicorn", "emo_site.wsgi", "--config", "emo_site/gunicorn_conf.py", "--bind", "127.0.0.1:8123"),
+        *("--workers", "2", "--threads", "8"),
         *("--timeout", "60", "--no-control-socket", "--log-level", "warning"),
     ]
     assert str(Path(command[0]).name).startswith("python")

@@ -21,7 +21,7 @@ from emo_site.db import migration
 from emo_site.db.migration_lock import KEY, MigrationLock
 from tests.clusters import replicated
 from tests.conftest import BACKEND
-from tests.desk import Ran, _own, empty_database, manage
+from tests.desk import Ran, empty_database, environment_of, manage
 from tests.run import PROJECT
 
 
@@ -40,7 +40,7 @@ def succeeds(*arguments: str, environment: dict[str, str]) -> Ran:
 def begun(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(PROJECT / "manage.py"), *arguments],
-        env=_own(environment),
+        env=environment_of(environment),
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

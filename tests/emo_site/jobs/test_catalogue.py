@@ -13,15 +13,17 @@ OPERATOR = {"emo_site.tasks.backup", "emo_site.tasks.verify_backup", "monitoring
 def test_every_task_of_the_desk_is_there_on_the_queue_that_has_the_rights_for_it() -> None:
     found = catalogue.tasks()
     assert list(found) == [
+        "emo_site.jobs.tasks.prune_jobs",
         "emo_site.tasks.backup",
         "emo_site.tasks.verify_backup",
-        "emo_site.jobs.tasks.prune_jobs",
         "monitoring.tasks.apply_retention",
+        "monitoring.tasks.roll_up_health",
         "orders.tasks.anchor_audit",
         "orders.tasks.expire_orders",
         "orders.tasks.match_fills",
         "orders.tasks.verify_audit",
         "reporting.tasks.export_report",
+        "reporting.tasks.send_health_report",
     ]
     assert {path for path, task in found.items() if task.queue_name == "operator"} == OPERATOR
 

@@ -129,7 +129,7 @@ def test_failed_job_is_run_again_and_who_did_it_is_logged(operator: User, failed
 def test_waiting_job_is_not_run_again(operator: User) -> None:
     toil.give.enqueue("x")
     [said] = act(operator, JOBS, "run_again", DBTaskResult.objects.get())
-    assert said.startswith("Not run again: tests.jobs.toil.give")
+    assert said.startswith("Not run again: tests.emo_site.jobs.toil.give")
     assert DBTaskResult.objects.count() == 1
 
 
@@ -202,7 +202,7 @@ def test_jobs_are_found_by_state_and_task(auditor: User) -> None:
         ("state=FAILED", 1),
         ("state=READY", 0),
         ("state=nonsense", 1),
-        ("task=jobs.tasks.prune_jobs", 0),
+        ("task=emo_site.jobs.tasks.prune_jobs", 0),
         ("task=os.system", 1),
     ):
         response = client.get(f"{JOBS}?{query}")

@@ -178,7 +178,7 @@ def test_what_is_due_is_queued_once_by_two_workers(desk: Desk) -> None:
     wait_for(lambda: desk.shell("out = WorkerHeartbeat.objects.count()") == 2)
     desk.shell(
         "past = datetime.now(UTC) - timedelta(minutes=1)\n"
-        "for number in range(20): Schedule.objects.create(name=f'no {number}', task='jobs.tasks.prune_jobs',"
+        "for number in range(20): Schedule.objects.create(name=f'no {number}', task='emo_site.jobs.tasks.prune_jobs',"
         " cron='0 0 1 1 *', next_at=past)"
     )
     wait_for(lambda: desk.shell("out = Schedule.objects.filter(last_enqueued_at=None, enabled=True).count()") == 0)
@@ -195,7 +195,8 @@ def test_failed_task_keeps_its_trace_and_the_worker_goes_on(desk: Desk, tmp_path
         "toil.fail.enqueue('this')\n"
         "[toil.give_unstorable.enqueue(kind) for kind in ('nul', 'surrogate', 'object', 'nan')]\n"
         f"toil.count.enqueue({str(path)!r}, 1)\n"
-        "toil.give.enqueue('x'); Job.objects.filter(task_path='tests.jobs.toil.give').update(task_path='no.such.task')"
+        "toil.give.enqueue('x')\n"
+        "Job.objects.filter(task_path='tests.emo_site.jobs.toil.give').update(task_path='no.such.task')"
     )
     desk.worker()
     wait_for(lambda: all(job["finished_at"] for job in desk.jobs()))
