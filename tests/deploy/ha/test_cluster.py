@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from deploy.ha.cluster import Cluster, Failed
-from tests.desk import _own, manage
+from tests.desk import environment_of, manage
 from tests.run import PROJECT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.patroni]
@@ -105,7 +105,7 @@ def desk(cluster: Cluster) -> Iterator[Desk]:
     assert migrated.status == 0, migrated.out + migrated.err
     process = subprocess.Popen(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", DESK],
-        env=_own(environment),
+        env=environment_of(environment),
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -23,7 +23,7 @@ from emo_site.db import replicas
 from emo_site.db.replicas import ReplicaState, alias_for_read, noting_use, reading_from_replica
 from emo_site.db.replicas import in_use as replicas_in_use
 from tests.clusters import Cluster, replicated
-from tests.desk import _own, manage, served
+from tests.desk import environment_of, manage, served
 from tests.run import PROJECT
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -158,7 +158,9 @@ def test_replica_that_lags_or_is_down_is_left_out_and_comes_back_by_itself(
 ) -> None:
     (standby,) = cluster.standbys
     command = [sys.executable, str(PROJECT / "manage.py"), "shell", "--verbosity", "0", "-c", WATCH]
-    with subprocess.Popen(command, env=_own(environment), cwd=PROJECT, stdout=subprocess.PIPE, text=True) as watch:
+    with subprocess.Popen(
+        command, env=environment_of(environment), cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    ) as watch:
         assert watch.stdout is not None
 
         def until(wanted: list[Any], part: str) -> None:
