@@ -37,7 +37,7 @@ def monitor(environment: dict[str, str], spool: Path) -> Iterator[subprocess.Pop
             process.wait()
 
 
-def until(what: Callable[[], Any], *, seconds: float = 30) -> Any:
+def until(what: Callable[[], Any], *, seconds: float = 120) -> Any:
     ends = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < ends, f"not within {seconds} s"

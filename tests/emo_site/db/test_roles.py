@@ -151,7 +151,6 @@ def test_roles_are_made_and_proven_and_the_reader_reads_where_a_url_names_severa
         assert exported.status == 2
 
 
-@pytest.mark.timescaledb
 def test_app_may_do_all_that_the_system_check_does(migrated: Desk) -> None:
     ran = manage("system_check", "--json", environment=migrated.environment("app"))
     found = {each["name"]: each for each in json.loads(ran.out)["parts"]}
@@ -162,6 +161,7 @@ def test_app_may_do_all_that_the_system_check_does(migrated: Desk) -> None:
     assert "not shown" not in found["probe transactions:default"]["message"]
 
 
+@pytest.mark.timescaledb
 def test_app_makes_chunks_and_cannot_drop_them(migrated: Desk) -> None:
     migrated.run("app", "load_demo")
     assert len(migrated.asked("SELECT show_chunks('market_events')", "app")) == 1
