@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, OperationalError, ProgrammingError
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import InsufficientPrivilege, ObjectInUse
 
 from emo_site.db.backup import programs, session
 from emo_site.db.backup.archive import BLOCK_BYTES
@@ -34,6 +35,7 @@ from emo_site.db.backup.server import (
 from emo_site.db.backup.session import Settings
 
 SUFFIX = "pgdump"
+DROP_ATTEMPTS = 6
 
 # ---- dumping --------------------------------------------------------------------------------------------------------
 
@@ -196,8 +198,19 @@ class Copy:
         return session.opened(self.alias, {**self.settings, "NAME": self.name})
 
     def remove(self) -> None:
+        """Raises CouldNot, naming it, where somebody is still connected whom this user may not end."""
         with self._maintenance() as server:
-            execute(server, f"DROP DATABASE IF EXISTS {quoted(server, self.name)} WITH (FORCE)")
+            name = quoted(server, self.name)
+            in_the_way = _refusal(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            # FORCE gives up at once where a superuser's worker is there, an autovacuum or one of TimescaleDB's; without
+            # it the server sends an autovacuum away and waits 5 s for the others, who come and go.
+            for _ in range(DROP_ATTEMPTS):
+                if in_the_way:
+                    in_the_way = _refusal(server, f"DROP DATABASE IF EXISTS {name}")
+        if in_the_way:
+            raise CouldNot(
+                f"{self.alias}: the scratch copy {self.name} is left on the server, drop it by hand ({in_the_way})"
+            )
 
     def take_place_of(self, live: str, *, kept: str) -> None:
         """Renames the live database to `kept` and this one to `live`: both, or neither. Ends their connections."""
@@ -227,6 +240,17 @@ class Copy:
 
     def _maintenance(self) -> Any:
         return session.opened(self.alias, {**self.settings, "NAME": MAINTENANCE})
+
+
+def _refusal(server: BaseDatabaseWrapper, drop: str) -> str:
+    """Why a database can't be dropped: somebody is connected to it. "" once it is gone."""
+    try:
+        execute(server, drop)
+    except (OperationalError, ProgrammingError) as error:
+        if not isinstance(error.__cause__, InsufficientPrivilege | ObjectInUse):
+            raise
+        return str(error).strip().splitlines()[0]
+    return ""
 
 
 def _before_restore(connection: BaseDatabaseWrapper, version: str) -> None:

@@ -415,6 +415,44 @@ def test_everything_that_is_counted_is_of_one_moment(admin: psycopg.Connection[A
         assert server.one(reading, "SELECT count(*) FROM words") == 1
 
 
+@contextlib.contextmanager
+def ordinary_users_copy(admin: psycopg.Connection[Any], name: str) -> Iterator[postgresql.Copy]:
+    """A scratch database of a user who may make databases and is no superuser."""
+    role = f"{name}_role"
+    admin.execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'ordinary'")
+    place = {**connection.settings_dict, "USER": role, "PASSWORD": "ordinary"}
+    copy = replace(copy_named(name), settings=place)
+    try:
+        copy.create(FACTS)
+        yield copy
+    finally:
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        admin.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.postgresql
+def test_scratch_copy_goes_once_a_superusers_worker_has_left_it(admin: psycopg.Connection[Any], names: str) -> None:
+    with ordinary_users_copy(admin, f"{names}_copy") as copy:
+        worker = opened(copy.name)
+        leaves = threading.Timer(1.5, worker.close)
+        leaves.start()
+        try:
+            copy.remove()
+        finally:
+            leaves.join()
+        assert admin.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [copy.name]).fetchone() == (0,)
+
+
+@pytest.mark.postgresql
+def test_scratch_copy_that_stays_is_named(
+    admin: psycopg.Connection[Any], names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "DROP_ATTEMPTS", 1)
+    said = f"default: the scratch copy {names}_copy is left on the server, drop it by hand .* other users"
+    with ordinary_users_copy(admin, f"{names}_copy") as copy, opened(copy.name), pytest.raises(CouldNot, match=said):
+        copy.remove()
+
+
 @pytest.mark.postgresql
 def test_program_never_sees_a_password_that_it_would_show(db: None) -> None:
     place = {**connection.settings_dict, "OPTIONS": {"sslpassword": "hunter2"}}
