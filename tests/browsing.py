@@ -12,8 +12,6 @@ from tests.run import browser_path
 
 PASSWORD = "correct horse battery"
 _troubles: list[str] = []
-# A machine that others use, too, answers later than the five seconds that are the default.
-expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models.signals import post_migrate
-from hypothesis import HealthCheck, settings
 
 from tests.browsing import browser, console  # noqa: F401  # fixtures of every browser test
 from tests.desk import collect_static
@@ -26,10 +25,6 @@ BACKENDS_OF_MARK = {
     # Tests that start servers of their own don't become truer by being run beside each engine.
     "cluster": {"postgresql"},
 }
-
-# How long an example takes is the machine's affair, which others use too.
-settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("desk")
 
 # Playwright runs an event loop in the thread of the test, which also uses the ORM.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

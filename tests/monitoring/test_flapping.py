@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring.choices import HealthStatus
@@ -62,6 +62,7 @@ def test_a_state_began_with_the_first_result_that_said_so() -> None:
     assert (state.status, state.since) == (HealthStatus.ERROR, NOW + timedelta(seconds=2))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("hweu"), max_size=80).map("".join))
 def test_nothing_is_believed_that_was_not_said_again_and_again(results: str) -> None:
     said = believed(results)
@@ -75,6 +76,7 @@ def test_nothing_is_believed_that_was_not_said_again_and_again(results: str) -> 
         assert now in results[: place + 1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("hweu"), max_size=40).map("".join), st.sampled_from("hweu"))
 def test_what_lasts_is_believed_in_the_end(results: str, last: str) -> None:
     assert believed(results + last * (2 * TO_MEND_FLAPPING))[-1] == last

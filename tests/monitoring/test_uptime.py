@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring import uptime
@@ -97,6 +97,7 @@ _RECORDS = st.lists(
 ).map(lambda records: sorted(records, key=lambda record: record.at))
 
 
+@settings(deadline=None)
 @given(_RECORDS)
 def test_the_hours_add_up_to_the_whole(records: list[Record]) -> None:
     whole = uptime.tally(records, start=START, end=START + 3 * HOUR, judge=judge)
@@ -108,6 +109,7 @@ def test_the_hours_add_up_to_the_whole(records: list[Record]) -> None:
     assert parts == whole
 
 
+@settings(deadline=None)
 @given(_RECORDS)
 def test_every_second_is_what_the_last_record_said(records: list[Record]) -> None:
     """Beside a count that is too simple to be wrong: what held at each whole second."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reporting.capacity import Reading, disk_trend
@@ -54,6 +54,7 @@ def test_days_are_told_as_exactly_as_they_are_known(free: tuple[float, ...], tex
     assert disk_trend(readings(*free)).text == text
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=50), st.integers(min_value=3, max_value=30))
 def test_a_line_is_found_exactly(loss: int, days: int) -> None:
     trend = disk_trend(readings(*(10_000 - loss * day for day in range(days))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reporting.charts import Hour, runs, score_line, shares
@@ -48,6 +48,7 @@ _HOURS = st.lists(
 ).map(lambda found: [gap(n) if status == "none" else hour(n, status, score) for n, (status, score) in enumerate(found)])
 
 
+@settings(deadline=None)
 @given(_HOURS)
 def test_no_hour_is_lost_or_made_better(hours: list[Hour]) -> None:
     found = runs(hours)
@@ -56,6 +57,7 @@ def test_no_hour_is_lost_or_made_better(hours: list[Hour]) -> None:
     assert sum(run.records for run in found) == sum(each.records for each in hours)
 
 
+@settings(deadline=None)
 @given(_HOURS)
 def test_a_line_breaks_where_nothing_was_recorded(hours: list[Hour]) -> None:
     line = score_line(hours)

@@ -81,7 +81,7 @@ def test_nothing_new_is_a_304_and_something_new_keeps_scroll_focus_and_what_is_u
     summary = row.locator("summary")
     summary.click()
     summary.focus()
-    page.evaluate("window.scrollTo(0, 900)")
+    row.evaluate("row => row.scrollIntoView({block: 'center'})")
     table = page.locator(".scroll", has=row)
     table.evaluate("box => { box.scrollLeft = 120 }")
     place = row.evaluate("row => row.getBoundingClientRect().top")

@@ -43,37 +43,45 @@
   }
 
   function swap(fresh) {
-    const focused = [...region.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+    const focused = region.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     const scrolled = [...region.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
-    const unfolded = new Set([...region.querySelectorAll("details[open]")].map(nameOf));
-    const seen = firstInSight();
+    const unfolded = new Set([...region.querySelectorAll("details[open] > summary")].map(nameOf));
+    const seen = whatIsRead();
     region.replaceChildren(...fresh.childNodes);
     region.dataset.version = fresh.dataset.version;
     show();
-    for (const details of region.querySelectorAll("details")) details.open = unfolded.has(nameOf(details));
+    for (const summary of region.querySelectorAll("summary")) summary.parentElement.open = unfolded.has(nameOf(summary));
     region.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
-    if (focused >= 0) region.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
-    const again = seen && landmarks().find((each) => each.name === seen.name);
+    if (focused) {
+      [...region.querySelectorAll(FOCUSABLE)].find((each) => nameOf(each) === focused)?.focus({ preventScroll: true });
+    }
+    const again = seen.map((was) => [was, landmarks().find((each) => each.name === was.name)]).find(([, is]) => is);
     // What is read stays where it is, also where something above it has grown.
-    if (again) scrollBy({ top: again.top - seen.top, behavior: "instant" });
+    if (again) scrollBy({ top: again[1].top - again[0].top, behavior: "instant" });
   }
 
   // Headings and the heads of rows, each with its name and its distance from the window's top.
   function landmarks() {
     return [...region.querySelectorAll("h2, th[scope=row]")].map((element) => ({
-      name: `${element.closest("section")?.getAttribute("aria-labelledby")} ${element.textContent}`,
+      element,
+      name: nameOf(element),
       top: element.getBoundingClientRect().top,
     }));
   }
 
-  function firstInSight() {
-    return landmarks().find((each) => each.top >= 0);
+  // The landmarks in sight, the row with the focus first: a row between it and the first may grow as well.
+  function whatIsRead() {
+    const inSight = landmarks().filter((each) => each.top >= 0 && each.top < innerHeight);
+    const row = document.activeElement.closest("tr");
+    const ofFocus = inSight.filter((each) => row?.contains(each.element));
+    return [...ofFocus, ...inSight];
   }
 
-  // Rows come and go; the row's own heading says which one it was.
-  function nameOf(details) {
-    const row = details.closest("tr")?.querySelector("th[scope=row]")?.textContent ?? "";
-    return `${row} ${details.querySelector("summary").textContent}`;
+  // Rows come and go; the section and the row's own heading say which one it was.
+  function nameOf(element) {
+    const section = element.closest("section")?.getAttribute("aria-labelledby") ?? "";
+    const row = element.closest("tr")?.querySelector("th[scope=row]")?.textContent ?? "";
+    return `${section} ${row} ${element.textContent}`;
   }
 
   async function refresh() {
