@@ -365,6 +365,7 @@ METRICS = [
     ("monitoring.metrics.components", "monitoring"),
     ("monitoring.metrics.ingest", "monitoring"),
     ("orders.metrics.orders", "orders"),
+    ("emo_site.jobs.metrics.tasks", "jobs"),
 ]
 
 LOGGING = {

@@ -109,9 +109,11 @@ def write_at_the_end() -> None:
         logger.debug("the errors of this command are not on record", exc_info=True)
 
 
-def last_errors(*, since: datetime) -> LastErrors:
-    """Raises DatabaseError where nobody can be asked."""
+def last_errors(*, since: datetime, until: datetime | None = None) -> LastErrors:
+    """To the minute. Raises DatabaseError where nobody can be asked."""
     rows = ErrorMinute.objects.filter(environment=current_environment(), minute__gte=_minute(since))
+    if until is not None:
+        rows = rows.filter(minute__lte=until)
     found: dict[tuple[str, str], LastError] = {}
     for row in rows.order_by("-minute", "-last_at")[:MOST_ROWS]:
         this = LastError(

@@ -25,12 +25,14 @@ from orders.choices import ACTIVE_GROUP
 from orders.models import OrderEvent, StagedOrder
 from reporting import database_load, health_history
 from reporting.applied_migrations import Applied, applied_migrations
+from reporting.background_work import BackgroundWork, background_work
 from reporting.backup_state import BackupState, backup_state
 from reporting.capacity import DiskTrend, disk_trend
 from reporting.charts import Line, Run, runs, score_line
 from reporting.components import TONES, Cap, Component, Cost, components, costs
 from reporting.database_load import DatabaseLoad
 from reporting.databases import Database, databases
+from reporting.error_list import ErrorRow, error_list
 from reporting.figures import Figure, said_by
 from reporting.file_activity import File, event_files, order_files
 from reporting.health_history import ESTIMATOR, Compared, History, Uptime
@@ -97,6 +99,8 @@ class InstitutionalReport:
     uptime_method: str
     compared: tuple[Compared, ...]
     incidents: tuple[IncidentRow, ...] | None
+    errors: tuple[ErrorRow, ...] | None
+    background: BackgroundWork | None
     orders_today: OrderDay | None
     recent_activity: tuple[Activity, ...]
     recent_files: tuple[File, ...]
@@ -123,6 +127,7 @@ class _Orders:
 class _Recorded:
     history: History
     incidents: tuple[IncidentRow, ...]
+    errors: tuple[ErrorRow, ...]
     disk: DiskTrend
     files: tuple[File, ...]
 
@@ -148,6 +153,9 @@ def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> Inst
         orders = _tried(lambda: _orders(now, results, past=past), "Orders", missing)
     else:
         missing.append("Orders: the default database can't be used.")
+    background = None
+    if usable and not past:
+        background = _tried(lambda: background_work(now=now), "Background work", missing)
     recorded = _what_was_recorded(results, now, missing, past=past)
     history = recorded.history if recorded else None
     load = None if past else database_load.build(results)
@@ -183,6 +191,8 @@ def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> Inst
         uptime_method=ESTIMATOR,
         compared=history.compared if history else (),
         incidents=recorded.incidents if recorded else None,
+        errors=recorded.errors if recorded else None,
+        background=background,
         orders_today=orders.day if orders else None,
         recent_activity=orders.activity if orders else (),
         recent_files=_files(orders, recorded),
@@ -262,6 +272,7 @@ def _recorded(now: datetime) -> _Recorded:
     return _Recorded(
         history=health_history.read(now=now),
         incidents=incident_list(now=now),
+        errors=error_list(now=now),
         disk=disk_trend(health_history.disk_readings(now=now)),
         files=event_files(now=now),
     )

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from django_tasks_db.models import DBTaskResult
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from emo_site.jobs import heartbeats
 from monitoring import exposition, metrics
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding, ProbeResult, record
@@ -52,8 +54,13 @@ def result(name: str, status: HealthStatus, at: datetime) -> ProbeResult:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_tells_of_databases_components_ingest_and_orders() -> None:
+def test_it_tells_of_databases_components_ingest_orders_and_tasks() -> None:
     now = datetime.now(UTC)
+    heartbeats.register(queues=["default"], lease=timedelta(minutes=1), now=now)
+    heartbeats.register(queues=["default"], lease=timedelta(minutes=1), now=now - timedelta(minutes=2))
+    for status, age in (("READY", 90), ("READY", 30), ("SUCCESSFUL", 60), ("FAILED", 60)):
+        job = DBTaskResult.objects.create(status=status, task_path="x.y", args_kwargs={"args": [], "kwargs": {}})
+        DBTaskResult.objects.filter(pk=job.pk).update(enqueued_at=now - timedelta(seconds=age))
     record([result("disk", HealthStatus.ERROR, now - timedelta(minutes=2))])
     record([result("disk", HealthStatus.WARNING, now - timedelta(minutes=1))])
     record([result("cache", HealthStatus.UNKNOWN, now - timedelta(minutes=1))])
@@ -76,9 +83,16 @@ def test_it_tells_of_databases_components_ingest_and_orders() -> None:
         "emo_part_up|part=components": 1,
         "emo_part_up|part=ingest": 1,
         "emo_part_up|part=orders": 1,
+        "emo_part_up|part=tasks": 1,
+        "emo_tasks|status=ready": 2,
+        "emo_tasks|status=running": 0,
+        "emo_tasks|status=successful": 1,
+        "emo_tasks|status=failed": 1,
+        "emo_task_workers": 1,
         **{f"emo_orders|status={status}": 0 for status in OrderStatus.values},
     }
     assert {name: found.get(name) for name in expected} == expected
+    assert 90 <= found["emo_task_longest_wait_seconds"] < 100
     # Nobody knows a figure for what is unknown, and what was recorded long ago says nothing about now.
     assert "emo_component_score|component=cache" not in found
     assert not [name for name in found if "gone" in name]
@@ -122,7 +136,7 @@ def test_a_database_that_is_away_is_told_and_the_page_answers(monkeypatch: pytes
     assert time.monotonic() - started < 1
     assert found["emo_database_up|database=default"] == 0
     parts = [name for name in found if name.startswith("emo_part_up")]
-    assert len(parts) == 3
+    assert len(parts) == 4
     assert not any(found[name] for name in parts)
     assert "emo_orders|status=draft" not in found
     assert [name for name in found if name.startswith("emo_http_requests_total")]

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django_tasks_db.models import DBTaskResult
 
+from emo_site.jobs import heartbeats
+from emo_site.jobs.models import Schedule
 from monitoring import health, health_hours
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding, ProbeResult
-from monitoring.models import Incident, SystemHealth
+from monitoring.models import ErrorMinute, Incident, SystemHealth
 from orders import workflow
 from orders.choices import OrderStatus
 from orders.fill import Fill
@@ -104,6 +107,67 @@ def test_orders_activity_and_recent_files() -> None:
     assert report.recent_files_count == 1
     assert report.recent_activity[0].actor == "trader"
     assert report.recent_activity[0].what == f"staged: {OrderStatus.PENDING_REVIEW.label}"
+
+
+def test_the_last_errors_of_a_day_are_told_by_kind() -> None:
+    def logged(kind: str, level: str, count: int, message: str, hours: float) -> None:
+        at = NOW - timedelta(hours=hours)
+        ErrorMinute.objects.create(
+            host="a", process="gunicorn", kind=kind, level=level, minute=at, count=count, message=message, last_at=at
+        )
+
+    logged("migration", "error", 1, "of last week", 100)
+    logged("performance", "warning", 1200, "slow", 5)
+    logged("database connection", "error", 2, "refused", 3)
+    logged("database connection", "error", 3, "r" * 400, 1)
+    logged("migration", "error", 1, "after the moment", -1)
+    report = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS])
+    assert report.errors is not None
+    assert [(row.kind, row.level, row.tone, row.count_text, row.host) for row in report.errors] == [
+        ("database connection", "error", "bad", "5", "a"),
+        ("performance", "warning", "warn", "1,200", "a"),
+    ]
+    assert report.errors[0].message_text == f"{'r' * 300} …"
+    body = rendering.body_html(report)
+    assert "Last warnings and errors" in body
+    assert "No warning and no error" not in body
+
+
+def test_background_work_is_told() -> None:
+    heartbeats.register(queues=["default", "operator"], lease=timedelta(minutes=1), now=NOW - timedelta(seconds=20))
+    heartbeats.register(queues=["default"], lease=timedelta(minutes=1), now=NOW - timedelta(minutes=5))
+
+    def job(status: str, hours: float) -> DBTaskResult[..., Any]:
+        made = DBTaskResult.objects.create(
+            status=status,
+            task_path="orders.tasks.expire_orders",
+            args_kwargs={"args": [], "kwargs": {}},
+            exception_class_path="builtins.ValueError" if status == "FAILED" else "",
+        )
+        DBTaskResult.objects.filter(pk=made.pk).update(finished_at=NOW - timedelta(hours=hours))
+        return made
+
+    failed = job("FAILED", 2)
+    for status, hours in (("FAILED", 30), ("SUCCESSFUL", 1), ("SUCCESSFUL", 50), ("READY", 0), ("RUNNING", 0)):
+        job(status, hours)
+    Schedule.objects.all().delete()
+    Schedule.objects.create(
+        name="expire", task="x", cron="* * * * *", next_at=NOW, last_enqueued_at=NOW, last_job=failed, problem="no task"
+    )
+    Schedule.objects.create(name="weekly", task="x", cron="0 6 * * 1", enabled=False)
+    report = health_report.build(now=NOW, results=[DATABASE, MIGRATIONS])
+    work = report.background
+    assert work is not None
+    assert [(each.queues, each.beat_text) for each in work.workers] == [(("default", "operator"), "20 s ago")]
+    assert (work.waiting, work.running, work.succeeded, work.failed) == (1, 1, 1, 1)
+    assert [(each.task, each.error) for each in work.failures] == [("expire_orders", "ValueError")]
+    assert [(each.name, each.outcome, each.tone, each.problem, each.next_text) for each in work.schedules] == [
+        ("expire", "failed", "bad", "no task", "2025-11-03 15:00:00 UTC"),
+        ("weekly", "", "muted", "", "disabled"),
+    ]
+    body = rendering.body_html(report)
+    assert "1 succeeded, 1 failed" in body
+    assert health_report.build_past(at=NOW).background is None
 
 
 def test_recorded_health_of_the_last_day_is_shown() -> None:
