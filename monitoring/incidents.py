@@ -60,6 +60,8 @@ class _Kept:
     last_seen_at: datetime
     ended_at: datetime | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
+    # The ids under which this worker told of it before it heard that another one had written it down.
+    told_as: tuple[UUID, ...] = ()
 
 
 class Incidents:
@@ -76,7 +78,11 @@ class Incidents:
         is what holds. Raises DatabaseError.
         """
         for row in Incident.objects.filter(environment=current_environment(), ended_at__isnull=True):
-            self._open[row.component_name] = _kept(row)
+            kept, mine = _kept(row), self._open.get(row.component_name)
+            if mine is not None:
+                other = () if mine.incident.id == kept.incident.id else (mine.incident.id,)
+                kept.told_as = (*mine.told_as, *other)
+            self._open[row.component_name] = kept
             self._states[row.component_name] = State(status=HealthStatus(_last_status(row)), since=row.began_at)
 
     def take(self, results: Sequence[ProbeResult], *, now: datetime) -> Round:
@@ -96,7 +102,7 @@ class Incidents:
         for component in [name for name, kept in self._open.items() if kept.ended_at is not None]:
             kept = self._open.pop(component)
             self._ended.append(kept)
-            recovered.append(_recovered(kept))
+            recovered += _recovered(kept)
         return Round(
             changes=tuple(changes),
             open=tuple(each.incident for each in self._open.values()),
@@ -114,7 +120,7 @@ class Incidents:
             # Another worker wrote the same component down, in an outage in which neither saw the other: what it says
             # stands.
             logger.warning("incidents of another worker were found, and are taken over")
-            self._ended = []
+            self._write_ended()
             self.load()
             return
         self._ended = []
@@ -122,6 +128,18 @@ class Incidents:
         heard = set(Incident.objects.filter(pk__in=ids, acknowledged_at__isnull=False).values_list("pk", flat=True))
         for each in self._open.values():
             each.incident = replace(each.incident, acknowledged=each.incident.id in heard)
+
+    def _write_ended(self) -> None:
+        """One by one: what does not go in must not keep the others out."""
+        for each in self._ended:
+            try:
+                with transaction.atomic(using=database_of("monitoring")):
+                    _write(each)
+            except IntegrityError:
+                logger.exception(
+                    "the incident %s of %s can't be written down", each.incident.id, each.incident.component
+                )
+        self._ended = []
 
     def _changed(self, result: ProbeResult, state: State, now: datetime) -> None:
         at = state.since or now
@@ -200,9 +218,11 @@ def _note(kept: _Kept, at: datetime, status: HealthStatus, message: str) -> None
         del kept.changes[MOST_CHANGES // 2]
 
 
-def _recovered(kept: _Kept) -> Recovered:
+def _recovered(kept: _Kept) -> list[Recovered]:
+    """Under each id by which somebody may have heard of it: who heard that it began is to hear that it is over."""
     values = {each.name: getattr(kept.incident, each.name) for each in fields(kept.incident)}
-    return Recovered(**values, ended_at=kept.ended_at or kept.last_seen_at)
+    over = Recovered(**values, ended_at=kept.ended_at or kept.last_seen_at)
+    return [over, *(replace(over, id=identifier) for identifier in kept.told_as)]
 
 
 def _kept(row: Incident) -> _Kept:

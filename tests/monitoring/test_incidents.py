@@ -134,3 +134,20 @@ def test_database_keeps_one_open_incident_of_a_component() -> None:
     row.pk = None
     with pytest.raises(IntegrityError), transaction.atomic():
         row.save(force_insert=True)
+
+
+def test_what_two_workers_told_of_in_one_outage_is_over_under_both_ids() -> None:
+    one, other = Desk(), Desk()
+    # Neither hears of the other.
+    told = [desk.rounds(2, db=BAD, disk=BAD).open for desk in (one, other)]
+    ids = [{each.component: each.id for each in found} for found in told]
+    one.known.save()
+    # Over before it could be written down: that is no reason to forget it.
+    assert len(other.rounds(4, db=BAD, disk=OK).recovered) == 0
+    other.known.save()
+    assert {row.component_name: row.pk for row in Incident.objects.filter(ended_at=None)} == ids[0]
+    assert list(Incident.objects.exclude(ended_at=None).values_list("pk", flat=True)) == [ids[1]["disk"]]
+    over = [each for _ in range(12) for each in other.round(db=OK, disk=OK).recovered if each.component == "db"]
+    assert [each.id for each in over] == [ids[0]["db"], ids[1]["db"]]
+    other.known.save()
+    assert not Incident.objects.filter(ended_at=None).exists()
