@@ -77,3 +77,29 @@ def test_a_black_holed_time_series_database_does_not_exhaust_the_desk(tmp_path: 
         assert b"hush" not in body
     # One probe run of two seconds is shared by all who ask; one after the other they would take 80.
     assert seconds < 15
+
+
+def test_a_hundred_questions_a_second_beside_a_black_hole_are_all_answered_right(tmp_path: Path) -> None:
+    desk = sqlite_desk(tmp_path)
+    verdict = {
+        "database:default": "healthy",
+        "migrations:default": "healthy",
+        "database:timeseries": "error",
+        "migrations:timeseries": "unknown",
+    }
+    with black_hole() as (host, hole_port):
+        environment = {**desk, "EMO_TIMESERIES_URL": f"postgresql://emo:hush@{host}:{hole_port}/emo"}
+        with served(environment) as port, ThreadPoolExecutor(100) as pool:
+            begin = time.monotonic()
+
+            def ask(number: int) -> tuple[int, dict[str, str], float]:
+                time.sleep(max(0.0, begin + number / 100 - time.monotonic()))
+                started = time.monotonic()
+                status, body, _ = get(port, "/readyz")
+                return status, json.loads(body)["checks"], time.monotonic() - started
+
+            answers = list(pool.map(ask, range(800)))
+    assert {status for status, _, _ in answers} == {503}
+    assert all(checks == verdict for _, checks, _ in answers)
+    # Who comes while the probes run has the answer of the run before; only the first ones wait for theirs.
+    assert sorted(seconds for _, _, seconds in answers)[400] < 1
