@@ -20,6 +20,7 @@ from django_tasks_db.models import DBTaskResult
 
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.jobs import heartbeats
+from emo_site.logs.formats import masker
 
 # A task whose worker died so often is likely to be the reason.
 MAX_ATTEMPTS = 3
@@ -140,6 +141,8 @@ def _give_on(job: DBTaskResult[..., Any], worker: str, *, now: datetime) -> None
 def _told(error: BaseException) -> dict[str, str]:
     # PostgreSQL keeps no NUL, and an error that can't be written down would be lost.
     trace = "".join(format_exception(error)).replace("\0", "�").encode(errors="replace").decode()
+    # It is read by more people than the settings are.
+    trace = masker().text(trace)
     return {
         "exception_class_path": f"{type(error).__module__}.{type(error).__qualname__}",
         "traceback": trace if len(trace) <= MAX_TRACE else f"[…]{trace[-MAX_TRACE:]}",

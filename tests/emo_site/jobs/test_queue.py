@@ -157,6 +157,16 @@ def test_trace_of_any_error_can_be_written_down(text: str) -> None:
     assert len(trace) < 51_000
 
 
+def test_trace_tells_no_secret(settings: Any) -> None:
+    name = worker()
+    job = claimed(name)
+    error = ValueError(f"{settings.SECRET_KEY} for postgresql://emo:hush-hush@db/emo")
+    queue.fail(job, name, error, now=NOW)
+    trace = DBTaskResult.objects.get().traceback
+    assert trace.endswith("ValueError: *** for postgresql://emo:***@db/emo\n")
+    assert settings.SECRET_KEY not in trace
+
+
 def test_finished_task_is_run_again_as_a_new_one_with_the_same_arguments() -> None:
     name = worker()
     job = claimed(name)
