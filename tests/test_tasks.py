@@ -98,7 +98,8 @@ def test_old_rows_go_once(transactional_db: None) -> None:
 
 def test_full_hours_of_health_are_summed_up_once(transactional_db: None) -> None:
     finding = Finding(status=HealthStatus.HEALTHY, message="fine")
-    at = datetime.now(UTC) - timedelta(hours=2)
+    # A record speaks for ten minutes, which must not reach into the next hour.
+    at = datetime.now(UTC).replace(minute=0) - timedelta(hours=2)
     health.record([ProbeResult(name="thing", critical=False, finding=finding, at=at, response_ms=1)])
     assert monitoring_tasks.roll_up_health.call() == {"hours": 1}
     assert monitoring_tasks.roll_up_health.call() == {"hours": 0}
