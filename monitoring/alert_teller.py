@@ -70,6 +70,8 @@ class Teller:
     def settle(self, *, timeout: float) -> None:
         """Waits up to `timeout` seconds for what is being sent, and writes down what came of it."""
         ends_at = time.monotonic() + timeout
+        while done := self._couriers.next_done():
+            self._note(*done)
         while self._with_courier and (left := ends_at - time.monotonic()) > 0:
             if done := self._couriers.next_done(left):
                 self._note(*done)

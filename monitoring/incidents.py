@@ -7,13 +7,14 @@ can.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from emo_site.db.aliases import database_of
 from emo_site.db.fields import current_environment
@@ -77,7 +78,10 @@ class Incidents:
         """Takes over what another worker, or this one before it was started again, wrote down; of one component, that
         is what holds. Raises DatabaseError.
         """
-        for row in Incident.objects.filter(environment=current_environment(), ended_at__isnull=True):
+        self._take_over(_open_rows())
+
+    def _take_over(self, rows: Iterable[Incident]) -> None:
+        for row in rows:
             kept, mine = _kept(row), self._open.get(row.component_name)
             if mine is not None:
                 other = () if mine.incident.id == kept.incident.id else (mine.incident.id,)
@@ -110,7 +114,9 @@ class Incidents:
         )
 
     def save(self) -> None:
-        """Writes what is in memory, and hears of acknowledgements. Raises DatabaseError; nothing is lost by that."""
+        """Writes what is in memory, and hears of acknowledgements and of what another worker wrote down. Raises
+        DatabaseError; nothing is lost by that.
+        """
         kept = [*self._ended, *self._open.values()]
         try:
             with transaction.atomic(using=database_of("monitoring")):
@@ -124,10 +130,12 @@ class Incidents:
             self.load()
             return
         self._ended = []
-        ids = [each.incident.id for each in self._open.values()]
-        heard = set(Incident.objects.filter(pk__in=ids, acknowledged_at__isnull=False).values_list("pk", flat=True))
+        rows = list(_open_rows())
+        heard = {row.pk for row in rows if row.acknowledged_at is not None}
         for each in self._open.values():
             each.incident = replace(each.incident, acknowledged=each.incident.id in heard)
+        # The worker before this one may have come to write down only now what it found in an outage.
+        self._take_over(row for row in rows if row.component_name not in self._open)
 
     def _write_ended(self) -> None:
         """One by one: what does not go in must not keep the others out."""
@@ -175,6 +183,10 @@ class Incidents:
             message=NOT_PROBED,
             remedy="",
         )
+
+
+def _open_rows() -> QuerySet[Incident]:
+    return Incident.objects.filter(environment=current_environment(), ended_at__isnull=True)
 
 
 def acknowledge(incident_id: UUID, *, by: str, note: str, now: datetime) -> bool:

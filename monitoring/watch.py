@@ -44,6 +44,9 @@ class Teller(Protocol):
     def round(self, *, open: Sequence[OpenIncident], recovered: Sequence[Recovered], now: datetime) -> None:
         """Tells whoever is to be told. Never raises."""
 
+    def settle(self, *, timeout: float) -> None:
+        """Waits so long for what is being sent, and writes down what came of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
@@ -70,6 +73,8 @@ class Watch:
         self._no_answer_since: datetime | None = None
         # The file holds what this worker found in another's place.
         self._deputised = False
+        # What only this worker knows of an outage is not with the one yet whose turn it is.
+        self._owes = False
 
     def round(self, *, timeout: float, now: datetime) -> Seen:
         """Probes once and does what follows, where it is this worker's to do. Ends soon after `timeout` seconds."""
@@ -87,6 +92,7 @@ class Watch:
     def _round(self, timeout: float, now: datetime) -> Seen:
         self._take_role(now)
         if self._role == WAITS:
+            self._hand_over(now)
             return Seen(role=WAITS)
         results = health.run(self._probes, timeout=timeout, now=now)
         if self._role == ACTS and not self._loaded:
@@ -107,10 +113,13 @@ class Watch:
         self._no_answer_since = None
         if held and self._role != ACTS:
             # Another worker may have written incidents down meanwhile.
-            self._loaded = False
+            self._loaded = self._owes = False
         if not held and self._role != WAITS:
-            self._incidents = Incidents()
-            self._hand_over(now)
+            self._owes = not self._deputised
+            if self._deputised:
+                # It was found beside the one whose turn it was.
+                self._spool.clear()
+                self._incidents = Incidents()
         self._role, self._deputised = (ACTS if held else WAITS), False
 
     def _write_back(self, now: datetime) -> int:
@@ -122,17 +131,26 @@ class Watch:
         return stored
 
     def _hand_over(self, now: datetime) -> None:
-        """Somebody else acts now: what only this worker knows of an outage is stored, but not what it found beside the
-        one whose turn it was.
+        """Somebody else acts now. What was told comes first, so that they tell nothing twice; then what this worker
+        alone knows of an outage. Tried again in each round until the database takes it.
         """
-        if self._deputised:
-            self._spool.clear()
+        self._settle()
+        if not self._owes:
             return
         try:
             with deadline.within(STORE_SECONDS):
                 self._write_back(now)
+                self._incidents.save()
         except DatabaseError as error:
-            logger.warning("%s can't be stored yet: %s", self._spool.path, _first_line(error))
+            logger.warning("what was found in the outage can't be stored yet: %s", _first_line(error))
+        else:
+            self._incidents, self._owes = Incidents(), False
+
+    def _settle(self) -> None:
+        try:
+            self._teller.settle(timeout=0)
+        except Exception:  # the watch goes on, whatever is wrong with its voice
+            logger.exception("alerts failed")
 
     def _tell(self, found: Round, now: datetime) -> None:
         """Before anything is stored: it is what must not wait for a database."""

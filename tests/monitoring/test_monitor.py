@@ -54,6 +54,7 @@ def said(spool: Path) -> str:
     return spool.with_suffix(".log").read_text()
 
 
+ENDED = "SELECT 1 FROM incidents WHERE component_name = 'database:default' AND ended_at IS NOT NULL"
 ROUNDS = "SELECT timestamp FROM system_health WHERE component_name = 'watch' ORDER BY timestamp"
 
 
@@ -72,7 +73,7 @@ def test_two_workers_record_each_round_once_through_an_outage(tmp_path: Path) ->
                 assert one.exists()
                 server.start()
                 until(lambda: "health is stored again" in said(one) and not one.exists())
-                until(lambda: ask(server, "SELECT 1 FROM incidents WHERE ended_at IS NOT NULL"))
+                until(lambda: ask(server, ENDED))
                 # The first one dies; its lock goes with its session.
                 first.kill()
                 first.wait()

@@ -50,12 +50,19 @@ class Heard:
     fails: bool = False
     opened: list[str] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
 
     def round(self, *, open: Sequence[OpenIncident], recovered: Sequence[Recovered], now: datetime) -> None:
         if self.fails:
             raise RuntimeError("no voice")
         self.opened = [each.component for each in open]
         self.recovered += [each.component for each in recovered]
+
+    def settle(self, *, timeout: float) -> None:
+        if self.fails:
+            raise RuntimeError("no voice")
+        # How many incidents were written down when it was asked to write down what it told.
+        self.settled.append(Incident.objects.count())
 
 
 class Worker:
@@ -159,11 +166,53 @@ def test_who_loses_the_lease_in_an_outage_still_stores_what_only_it_knows(tmp_pa
     assert SystemHealth.objects.count() == 3
 
 
+def test_incident_of_an_outage_goes_over_to_who_acts_afterwards(tmp_path: Path, outage: Outage) -> None:
+    one, other = Worker(tmp_path / "a"), Worker(tmp_path / "b", held=False)
+    one.round()
+    outage.on = True
+    for _ in range(3):
+        one.round(HealthStatus.ERROR)
+    assert one.heard.opened == ["thing"]
+    # The database is back, and the other one was quicker: it finds all well, and nothing on record.
+    outage.on, one.lease.held, other.lease.held = False, False, True
+    other.round(HealthStatus.HEALTHY)
+    assert one.round().role == WAITS
+    assert Incident.objects.get().ended_at is None
+    assert one.heard.settled == [0]
+    for _ in range(5):
+        other.round()
+    assert other.heard.recovered == ["thing"]
+    assert Incident.objects.get().ended_at is not None
+    # What it has handed over is no longer its own.
+    one.round()
+    one.lease.held, other.lease.held = True, False
+    for _ in range(3):
+        one.round(HealthStatus.HEALTHY)
+    assert one.heard.recovered == []
+
+
+def test_what_can_not_be_handed_over_yet_is_kept(tmp_path: Path, outage: Outage) -> None:
+    worker = Worker(tmp_path)
+    worker.round()
+    outage.on = True
+    for _ in range(3):
+        worker.round(HealthStatus.ERROR)
+    worker.lease.held = False
+    worker.round()
+    assert not Incident.objects.exists()
+    outage.on = False
+    worker.round()
+    assert Incident.objects.get().component_name == "thing"
+    assert SystemHealth.objects.count() == 4
+
+
 def test_watch_goes_on_without_its_voice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     worker = Worker(tmp_path)
     worker.heard.fails = True
     assert worker.round().stored == 1
     assert "alerts failed" in caplog.text
+    worker.lease.held = False
+    assert worker.round().role == WAITS
 
 
 def test_full_disk_loses_records_and_not_the_watch(
