@@ -131,7 +131,7 @@ def _held(desk: Desk, fault: Fault, interval: float) -> Held:
 
 def _is_well(desk: Desk, component: str) -> bool:
     """Also by the word of the watch, which takes its time."""
-    return desk.page.status_of(component) == "healthy" and not desk.has_open_incident(component)
+    return desk.is_recorded_well(component) and desk.page.status_of(component) == "healthy"
 
 
 def _text(held: Held) -> str:

@@ -26,6 +26,8 @@ from tests.receivers import http_receiver, smtp_server
 from tests.servers import Unavailable
 
 SETTINGS = "benchmarks.health_drill.settings"
+# Where that module looks for the folder of the small disk.
+DATA_DIR_VARIABLE = "EMO_DRILL_DATA_DIR"
 # Between two backups, each of which is proven.
 BACKUP_SECONDS = 20.0
 LEASE_SECONDS = 12
@@ -87,8 +89,13 @@ class Desk:
         )
         return [Incident(severity, lasted) for severity, lasted in incidents], [at for (at,) in records]
 
-    def has_open_incident(self, component: str) -> bool:
-        return bool(self.asked("SELECT 1 FROM incidents WHERE component_name = %s AND ended_at IS NULL", component))
+    def is_recorded_well(self, component: str) -> bool:
+        """By the watch, twice in a row, with no incident that is not over."""
+        last = self.asked(
+            "SELECT status FROM system_health WHERE component_name = %s ORDER BY timestamp DESC LIMIT 2", component
+        )
+        over = not self.asked("SELECT 1 FROM incidents WHERE component_name = %s AND ended_at IS NULL", component)
+        return over and last == [("healthy",), ("healthy",)]
 
     def last_words(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
@@ -186,7 +193,7 @@ def drilled(interval: float) -> Iterator[Desk]:
             "DJANGO_SETTINGS_MODULE": SETTINGS,
             "EMO_DB_URL": cluster.primary.url,
             "EMO_REPLICA_URLS": cluster.standbys[0].url,
-            "EMO_DATA_DIR": str(folder / "data"),
+            DATA_DIR_VARIABLE: str(folder / "data"),
             "EMO_BACKUP_DIR": str(folder / "backups"),
             "EMO_BACKUP_KEY_FILE": str(folder / "key"),
             "EMO_BACKUP_SCRATCH_URL": cluster.primary.url,

@@ -58,7 +58,8 @@ class Page:
 
 
 def _rows(page: str) -> Iterator[tuple[str, str]]:
-    table = page.partition('<table class="rows components">')[2].partition("</table>")[0]
+    # Behind each bar is a table of its own.
+    table = page.partition('<table class="rows components">')[2].partition("</section>")[0]
     for row in table.split("<tr>"):
         if found := _ROW.search(row):
             yield html.unescape(found[1]).strip(), found[2]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
@@ -14,7 +16,7 @@ from benchmarks.health_drill import __main__ as drill
 from benchmarks.health_drill import faults, settings, watching
 from benchmarks.health_drill.viewers import Views
 from benchmarks.health_drill.watching import Receivers, Told, seconds_until
-from monitoring import alert_text
+from monitoring import alert_text, health
 from monitoring.alert_values import Channel, Message, Part
 from monitoring.choices import ChannelKind, HealthStatus, NotificationKind
 from monitoring.health import Finding, ProbeResult
@@ -68,6 +70,8 @@ def test_a_component_is_read_off_the_page() -> None:
         result("disk", HealthStatus.WARNING),
         result("cpu & memory", HealthStatus.HEALTHY),
     ]
+    # With a course, and the table behind it.
+    health.record([replace(each, at=NOW - timedelta(hours=1)) for each in results])
     page = rendering.body_html(health_report.build(now=NOW, results=results))
     assert dict(watching._rows(page)) == {"database:default": "error", "disk": "warning", "cpu & memory": "healthy"}
 
@@ -94,7 +98,7 @@ def test_each_component_that_a_fault_is_to_be_told_of_is_one_that_is_probed() ->
     # Its name is that of the probe and the database.
     replica = {"database:replica1"}
     assert {each.component for each in faults.FAULTS} <= names | replica
-    assert set(settings.SHORT_LIMITS) <= {path for path, _ in settings.PROBES}
+    assert set(settings.CHANGED) <= {path for path, _ in settings.PROBES}
 
 
 @pytest.mark.parametrize(
