@@ -19,7 +19,8 @@ TONES = {
     HealthStatus.ERROR: "bad",
     HealthStatus.UNKNOWN: "muted",
 }
-# A page shows so much of a message at once; the rest unfolds.
+# A page shows so many costs, and so much of a message, at once; the rest unfolds.
+COSTS_SHOWN = 10
 _SHORT = 300
 
 
@@ -56,6 +57,14 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherCosts:
+    """Those that a page shows in one line."""
+
+    n: int
+    points_text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cap:
     """What is taken away beyond that while the critical components in `by` fail."""
 
@@ -84,6 +93,14 @@ def costs(results: Sequence[ProbeResult]) -> tuple[tuple[Cost, ...], Cap | None]
         by_text=", ".join(found.capped_by),
     )
     return tuple(_cost(by_name[name], points) for name, points in found.lost), cap if found.capped else None
+
+
+def other_costs(found: Sequence[Cost]) -> OtherCosts | None:
+    """None where the first COSTS_SHOWN are all."""
+    left = found[COSTS_SHOWN:]
+    # To the hundredth, as each of them is given: the lines of the page add up.
+    points = sum(Decimal(each.points_text) for each in left)
+    return OtherCosts(n=len(left), points_text=f"{points:.2f}") if left else None
 
 
 def _cost(result: ProbeResult, points: Decimal) -> Cost:

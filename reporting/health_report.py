@@ -29,7 +29,7 @@ from reporting.background_work import BackgroundWork, background_work
 from reporting.backup_state import BackupState, backup_state
 from reporting.capacity import DiskTrend, disk_trend
 from reporting.charts import Line, Run, runs, score_line
-from reporting.components import TONES, Cap, Component, Cost, components, costs
+from reporting.components import TONES, Cap, Component, Cost, OtherCosts, components, costs, other_costs
 from reporting.database_load import DatabaseLoad
 from reporting.databases import Database, databases
 from reporting.error_list import ErrorRow, error_list
@@ -85,6 +85,7 @@ class InstitutionalReport:
     system_tone: str
     pulled_down_by: tuple[str, ...]
     costs: tuple[Cost, ...]
+    other_costs: OtherCosts | None
     cap: Cap | None
     total_orders: int | None
     active_orders: int | None
@@ -177,6 +178,7 @@ def _built(now: datetime, results: Sequence[ProbeResult], *, past: bool) -> Inst
         system_tone=TONES[status],
         pulled_down_by=tuple(f"{cost.name}: {cost.status}" for cost in paid),
         costs=paid,
+        other_costs=other_costs(paid),
         cap=cap,
         total_orders=orders.total if orders else None,
         active_orders=orders.active if orders else None,

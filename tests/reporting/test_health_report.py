@@ -75,6 +75,18 @@ def test_what_pulls_the_score_down_is_named() -> None:
     assert report.system_status == "warning"
 
 
+def test_many_costs_are_a_few_lines_that_still_add_up() -> None:
+    ill = [_result(f"component {number:03d}", HealthStatus.WARNING) for number in range(300)]
+    dead = _result("database:default", HealthStatus.ERROR, critical=True)
+    report = health_report.build(now=NOW, results=[dead, *ill])
+    assert (len(report.costs), report.other_costs and report.other_costs.n) == (301, 291)
+    section = rendering.body_html(report).partition('id="costs"')[2].partition("</section>")[0]
+    points = [Decimal(each) for each in re.findall(r'<td class="number">([0-9.]+)</td>', section)]
+    assert len(points) == 10 + 1 + 1
+    assert 100 - sum(points) == Decimal(str(report.system_health_score))
+    assert "291 others" in section
+
+
 def test_a_dead_database_is_never_three_quarters_healthy() -> None:
     dead = _result("database:default", HealthStatus.ERROR, critical=True)
     others = [_result(f"component {number}") for number in range(9)]
