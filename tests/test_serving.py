@@ -85,7 +85,7 @@ def test_a_hundred_questions_a_second_beside_a_black_hole_are_all_answered_right
         "database:default": "healthy",
         "migrations:default": "healthy",
         "database:timeseries": "error",
-        "migrations:timeseries": "unknown",
+        "migrations:timeseries": "error",
     }
     with black_hole() as (host, hole_port):
         environment = {**desk, "EMO_TIMESERIES_URL": f"postgresql://emo:hush@{host}:{hole_port}/emo"}
@@ -100,6 +100,6 @@ def test_a_hundred_questions_a_second_beside_a_black_hole_are_all_answered_right
 
             answers = list(pool.map(ask, range(800)))
     assert {status for status, _, _ in answers} == {503}
-    assert all(checks == verdict for _, checks, _ in answers)
+    assert {json.dumps(checks, sort_keys=True) for _, checks, _ in answers} == {json.dumps(verdict, sort_keys=True)}
     # Who comes while the probes run has the answer of the run before; only the first ones wait for theirs.
     assert sorted(seconds for _, _, seconds in answers)[400] < 1
