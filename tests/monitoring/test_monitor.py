@@ -66,7 +66,7 @@ def test_two_workers_record_each_round_once_through_an_outage(tmp_path: Path) ->
         one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
         with monitor(environment, one) as first:
             until(lambda: len(ask(server, ROUNDS)) >= 2)
-            with monitor(environment, other):
+            with monitor(environment, other) as second:
                 until(lambda: "another worker watches" in said(other))
                 server.stop()
                 until(lambda: "database:default: healthy -> error" in said(one))
@@ -74,15 +74,18 @@ def test_two_workers_record_each_round_once_through_an_outage(tmp_path: Path) ->
                 server.start()
                 until(lambda: "health is stored again" in said(one) and not one.exists())
                 until(lambda: ask(server, ENDED))
-                # The first one dies; its lock goes with its session.
-                first.kill()
-                first.wait()
+                # Whoever was quicker after the outage acts. It dies; its lock goes with its session.
+                passed_on = said(one).count("another worker watches")
+                acting = second if passed_on else first
+                acting.kill()
+                acting.wait()
                 known = len(ask(server, ROUNDS))
                 until(lambda: len(ask(server, ROUNDS)) > known)
         times = [row[0] for row in ask(server, ROUNDS)]
         gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
-        # Nothing twice, and no round of the outage is missing: a probe of a dead server answers at once.
-        assert min(gaps) > INTERVAL / 2
+        # Nothing twice: the rounds of one worker are an interval apart, and only where another takes over, which keeps
+        # a time of its own, may two be closer. No round of the outage is missing: a probe of a dead server answers.
+        assert sum(gap <= INTERVAL / 2 for gap in gaps) <= passed_on + 1
         assert max(gaps[: known - 1]) < 15
         assert "health is spooled" not in said(other)
         begun = ask(server, "SELECT component_name, severity FROM incidents WHERE component_name = 'database:default'")
