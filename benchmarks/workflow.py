@@ -104,10 +104,10 @@ def _on(url: str, pgbench: str, arguments: argparse.Namespace) -> dict[str, Any]
     # In processes of their own: connections and settings must not be inherited.
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        server = pool.apply(_prepare, ())
+        server = pool.apply(prepare, ())
     levels = {}
     for connections in arguments.connections:
-        with context.Pool(connections, initializer=_start) as pool:
+        with context.Pool(connections, initializer=start) as pool:
             pool.map(_lives, [(place, 1.0) for place in range(connections)], chunksize=1)
             rounds = []
             for number in range(arguments.rounds):
@@ -125,7 +125,7 @@ def _on(url: str, pgbench: str, arguments: argparse.Namespace) -> dict[str, Any]
             "tpc_b_per_second": statistics.median(each["tpc_b"] for each in rounds),
             "rounds": rounds,
         }
-    with context.Pool(1, initializer=_start) as pool:
+    with context.Pool(1, initializer=start) as pool:
         bulk = pool.apply(_bulk, ())
         statements = pool.apply(_statements, ())
         checked = pool.apply(_proof, ())
@@ -149,14 +149,14 @@ def _ours(pool: Any, connections: int, seconds: float) -> tuple[float, int]:
 # ---- inside a process that has a connection --------------------------------------------------------------------------
 
 
-def _start() -> None:
+def start() -> None:
     import django
 
     django.setup()
 
 
-def _prepare() -> dict[str, str]:
-    _start()
+def prepare() -> dict[str, str]:
+    start()
     from django.contrib.auth.models import Group, User
     from django.core.management import call_command
     from django.db import connection
@@ -193,7 +193,7 @@ def _symbol(number: int) -> str:
     return f"S{number % SYMBOLS:03}"
 
 
-class _Desk:
+class Desk:
     """The people, fetched once, and the steps of a life."""
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ class _Desk:
 def _lives(task: tuple[int, float]) -> tuple[int, float]:
     """(transitions, seconds) of as many whole lives as fit."""
     place, seconds = task
-    desk, number = _Desk(), 0
+    desk, number = Desk(), 0
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         desk.live(place, number)
@@ -250,7 +250,7 @@ def _bulk() -> dict[str, Any]:
     """Seconds to approve 500 orders at once, the best of three."""
     from orders import workflow
 
-    desk, times = _Desk(), []
+    desk, times = Desk(), []
     for number in range(3):
         orders = [desk.stage(100 + number, 2 * each).pk for each in range(BULK)]
         started = time.perf_counter()
@@ -269,7 +269,7 @@ def _statements() -> dict[str, int]:
     from orders import workflow
     from orders.fill import Fill
 
-    desk, seen = _Desk(), []
+    desk, seen = Desk(), []
 
     def count(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         seen.append(sql)

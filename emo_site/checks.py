@@ -11,11 +11,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.utils.module_loading import import_string
 
-from emo_site.db.aliases import PRIMARY_ALIAS, TIMESERIES_ALIAS, is_replica
-from emo_site.db.health import require_writable_file
+from emo_site.db import pooler
+from emo_site.db.aliases import PRIMARY_ALIAS, TIMESERIES_ALIAS, is_replica, is_shard
+from emo_site.db.health import own_connection, require_writable_file
 from emo_site.db.urls import ENGINE_POSTGRESQL, ENGINE_SQLITE, hosts_of
 
 # This machine, by name, by address, and by libpq's default.
@@ -84,11 +85,17 @@ def databases_are_different(app_configs: Any, **kwargs: Any) -> list[CheckMessag
             hint = (
                 "Leave EMO_TIMESERIES_URL unset to keep one database."
                 if alias == TIMESERIES_ALIAS
+                else "EMO_MARKET_SHARDS must name other databases than the desk's own."
+                if is_shard(alias)
                 else "EMO_REPLICA_URLS must name other servers than EMO_DB_URL."
             )
             messages.append(Error(f"Database {alias!r} is the same place as 'default'.", hint=hint, id="emo.E003"))
         else:
-            hint = "Name each server once in EMO_REPLICA_URLS, and none of the time series' there."
+            hint = (
+                "Name each database once in EMO_MARKET_SHARDS, and none of the desk's own there."
+                if is_shard(alias)
+                else "Name each server once in EMO_REPLICA_URLS, and none of the time series' there."
+            )
             messages.append(Error(f"Database {alias!r} is the same place as {before!r}.", hint=hint, id="emo.E011"))
     return messages
 
@@ -127,6 +134,25 @@ def several_hosts_are_told_apart(app_configs: Any, **kwargs: Any) -> list[CheckM
         and "," in (database.get("HOST") or "")
         and database["OPTIONS"].get("target_session_attrs") not in ("read-write", "primary")
     ]
+
+
+@register(Tags.database)
+def poolers_set_timeouts(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    for alias in databases or ():
+        if not pooler.between(connections[alias].settings_dict):
+            continue
+        missing: Sequence[str]
+        try:
+            with own_connection(alias) as connection:
+                missing = pooler.timeouts_missing(connection, statement_seconds=settings.EMO_REQUEST_TIMEOUT_SECONDS)
+        except DatabaseError as error:
+            missing = [" ".join(str(error).split())]
+        if missing:
+            hint = "Set them in the pooler's connect_query, as deploy/pgbouncer/pgbouncer.ini does."
+            text = f"Database {alias!r}: time-outs are not in force behind the pooler: {'; '.join(missing)}."
+            messages.append(Error(text, hint=hint, id="emo.E045"))
+    return messages
 
 
 @register
@@ -196,6 +222,33 @@ def metrics_are_not_public(app_configs: Any, **kwargs: Any) -> list[CheckMessage
             f"EMO_METRICS_NETWORKS={','.join(everywhere)}: everybody may read /metrics.",
             hint="Name the network of the Prometheus server, or set EMO_METRICS_TOKEN instead.",
             id="emo.E042",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def addresses_are_known(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.EMO_BEHIND_TLS_PROXY or settings.EMO_TRUSTED_PROXIES:
+        return []
+    return [
+        Warning(
+            "EMO_TRUSTED_PROXIES is empty behind a proxy: failed logins are counted by name only, not by address.",
+            hint="Name the proxy's addresses (a Unix socket: 127.0.0.1); it must add the client's to X-Forwarded-For.",
+            id="emo.W043",
+        )
+    ]
+
+
+@register(Tags.security)
+def proxies_are_few(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    everywhere = [str(network) for network in settings.EMO_TRUSTED_PROXIES if network.prefixlen == 0]
+    if not everywhere:
+        return []
+    return [
+        Error(
+            f"EMO_TRUSTED_PROXIES={','.join(everywhere)}: everybody may say from which address they come.",
+            hint="Name the addresses of the proxies, and no others.",
+            id="emo.E044",
         )
     ]
 

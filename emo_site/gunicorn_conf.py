@@ -6,6 +6,7 @@ settings: the master outlives its workers, and after a SIGHUP they would run on 
 
 import os
 import runpy
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ access_log_format = '%(h)s "%(r)s" %(s)s %(b)s bytes %(M)s ms'
 def on_starting(server: Any) -> None:
     """Before any worker, and so before prometheus_client looks for the folder."""
     os.environ[FOLDER] = str(_folder["make"](uid=server.cfg.uid, gid=server.cfg.gid))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Before the first person asks, who would wait for the modules of every page."""
+    from django.conf import settings  # noqa: PLC0415  # the worker has them by now
+
+    import_module(settings.ROOT_URLCONF)
 
 
 def child_exit(server: Any, worker: Any) -> None:

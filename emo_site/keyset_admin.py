@@ -78,9 +78,9 @@ def window(request: HttpRequest, queryset: QuerySet[Any], size: int) -> Window:
     if older is not None and newer is not None:
         raise BadPlace(f"{OLDER} and {NEWER} can't both be asked for")
     if older is not None:
-        return keyset.older_than(queryset, Place.parse(older), size)
+        return keyset.older_than(queryset, Place.parse(OLDER, older), size)
     if newer is not None:
-        return keyset.newer_than(queryset, None if newer == BEGINNING else Place.parse(newer), size)
+        return keyset.newer_than(queryset, None if newer == BEGINNING else Place.parse(NEWER, newer), size)
     return keyset.newest(queryset, size)
 
 

@@ -16,9 +16,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render
 from django.views.defaults import server_error as failed
 
+from emo_site import problem
 from emo_site.db import deadline, replicas
 from emo_site.db.connections import commits_asked, counting_commits
 from emo_site.db.outage import is_lost_connection, is_outage, is_pool_timeout, reason_of
+from emo_site.problem import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,9 @@ def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
     )
     facts = {"error": "database unavailable", "reason": reason, "outcome": "unknown" if unknown else "nothing written"}
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store"}
+    if problem.is_wanted(request):
+        code = "OUTCOME_UNKNOWN" if unknown else "UNAVAILABLE"
+        return problem.response(Problem(503, code, f"{reason} {outcome}", headers=headers), request)
     if request.GET.get("format") == "json":
         return JsonResponse(facts, status=503, headers=headers)
     response = render(None, "503.html", {"reason": reason, "outcome": outcome}, status=503)
@@ -128,7 +133,11 @@ def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Django's handler500: an outage that came up outside a view (a session that can't be saved) is a 503 too."""
     error = sys.exc_info()[1]
-    return unavailable(request, error) if error is not None and is_outage(error) else failed(request)
+    if error is not None and is_outage(error):
+        return unavailable(request, error)
+    if problem.is_wanted(request):
+        return problem.response(Problem(500, "FAILED", "The desk failed; its log says why."), request)
+    return failed(request)
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:

@@ -11,6 +11,8 @@ from pathlib import PurePath
 SERVERS = frozenset(
     {"gunicorn", "granian", "uvicorn", "hypercorn", "daphne", "waitress-serve", "uwsgi", "mod_wsgi", "manage-runserver"}
 )
+# Commands that may see the settings of what serves: they look at them, or make files.
+_ASKING_NOTHING = frozenset({"manage-check", "manage-collectstatic"})
 # PostgreSQL cuts longer names off (NAMEDATALEN - 1), and the version at the end with them.
 MAX_NAME_BYTES = 63
 
@@ -25,6 +27,11 @@ class Process:
 
     kind: str
     serving: bool
+
+    @property
+    def needs_sessions(self) -> bool:
+        """Whether it may hold a lock or a cursor by its session, or take longer than a statement of a page may."""
+        return self.kind.startswith("manage-") and not self.serving and self.kind not in _ASKING_NOTHING
 
 
 def recognise(argv: Sequence[str]) -> Process:

@@ -9,9 +9,9 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from emo_site import __version__, process
-from emo_site.db import timeouts
+from emo_site.db import pooler, timeouts
 from emo_site.db import urls as database_urls
-from emo_site.db.aliases import REPLICA_PREFIX, TIMESERIES_ALIAS, is_replica
+from emo_site.db.aliases import REPLICA_PREFIX, SHARD_PREFIX, TIMESERIES_ALIAS, is_replica
 from emo_site.env import Refused, load
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,6 +31,9 @@ if not SECRET_KEY:
     if not _IS_DEV:
         raise Refused("SECRET_KEY", None, f"set it, or SECRET_KEY_FILE, in {EMO_ENV}: 50 random characters or more")
     SECRET_KEY = "django-insecure-development-only-this-key-signs-nothing-of-value"  # noqa: S105  # dev only
+
+# What was signed or encrypted with an older one stays good while that is named here, the newest first.
+SECRET_KEY_FALLBACKS = env.sealing_keys("SECRET_KEY_FALLBACKS")
 
 # Seals the audit trail; trails that were sealed with an older one stay verifiable (docs/audit.md).
 _keys = env.sealing_keys("EMO_AUDIT_KEY")
@@ -105,7 +108,11 @@ def _sqlite_file() -> dict[str, Any]:
 
 
 def _database(variable: str, url: str) -> dict[str, Any]:
-    return database_urls.parse(url, variable=variable, base_dir=BASE_DIR, defaults=_CONNECTION_DEFAULTS)
+    database = database_urls.parse(url, variable=variable, base_dir=BASE_DIR, defaults=_CONNECTION_DEFAULTS)
+    if pooler.between(database) and EMO_PROCESS.needs_sessions:
+        reason = "pooler=transaction is for what serves pages; commands, workers and monitor need the server's own URL"
+        raise database_urls.InvalidDatabaseURL(variable, url, reason)
+    return database
 
 
 def _default_database() -> dict[str, Any]:
@@ -128,6 +135,12 @@ _replicas = [
 ]
 for _number, _replica in enumerate(_replicas, start=1):
     DATABASES[f"{REPLICA_PREFIX}{_number}"] = _replica
+# Market events past one server: the databases that they are spread over, in an order that never changes.
+for _number, _url in enumerate(database_urls.split(env.secret("EMO_MARKET_SHARDS")), start=1):
+    if DATABASES.get(TIMESERIES_ALIAS, DATABASES["default"])["ENGINE"] != database_urls.ENGINE_POSTGRESQL:
+        allowed = "market events are in SQLite here; only a PostgreSQL server spreads them over others"
+        raise Refused("EMO_MARKET_SHARDS", _url, allowed, secret=True)
+    DATABASES[f"{SHARD_PREFIX}{_number}"] = _server("EMO_MARKET_SHARDS", _url)
 # Seconds a replica may be behind and still be read from.
 EMO_REPLICA_MAX_LAG = env.integer("EMO_REPLICA_MAX_LAG", 5, minimum=1, maximum=3600)
 # Seconds within which every request is answered, waits for databases included.
@@ -151,6 +164,8 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "emo_site.apps.EmoSiteConfig",
     "emo_site.jobs",
+    "emo_site.api",
+    "emo_site.login",
     "monitoring",
     "orders",
     "reporting",
@@ -159,6 +174,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # Outermost: every answer is counted and has its id.
     "emo_site.request_watch.watched",
+    "emo_site.security_headers.fenced",
     # Next: a load balancer asks by plain HTTP and by address, which the others would turn away.
     "monitoring.middleware.answer_load_balancers",
     "emo_site.outages.bounded",
@@ -169,6 +185,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "emo_site.login.session_store.prolonged",
     "orders.order_in_log.OrderInLog",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -206,8 +223,25 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = ["emo_site.login.backend.DeskBackend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "home"
+# Minutes without use, and hours after the login, after which a session ends.
+EMO_SESSION_IDLE_MINUTES = env.integer("EMO_SESSION_IDLE_MINUTES", 60, minimum=5, maximum=1440)
+EMO_SESSION_HOURS = env.integer("EMO_SESSION_HOURS", 12, minimum=1, maximum=168)
+SESSION_ENGINE = "emo_site.login.session_store"
+SESSION_COOKIE_AGE = EMO_SESSION_IDLE_MINUTES * 60
+# The row in the database says when a session ends; the cookie goes with the browser.
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+# "required": who may do one of these is refused it while they have no second factor.
+EMO_SECOND_FACTOR = env.choice("EMO_SECOND_FACTOR", "optional", ("optional", "required"))
+SECOND_FACTOR_PERMISSIONS = (
+    "orders.review_stagedorder",
+    "orders.override_stagedorder",
+    "orders.halt_tradingstatechange",
+    "orders.release_tradingstatechange",
+    "orders.approve_policyversion",
+)
 
 # ---- security -------------------------------------------------------------------------------------------------------
 
@@ -228,10 +262,18 @@ X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "emo_site.error_pages.PasswordFilter"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-if env.boolean("EMO_BEHIND_TLS_PROXY", False):
+CSRF_COOKIE_HTTPONLY = True
+# Not "Strict": who follows a link in an alert's e-mail would come logged out.
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+EMO_BEHIND_TLS_PROXY = env.boolean("EMO_BEHIND_TLS_PROXY", False)
+if EMO_BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whose X-Forwarded-For is believed, so that failed logins are counted by the address that asks and not by the proxy's.
+EMO_TRUSTED_PROXIES = env.networks("EMO_TRUSTED_PROXIES")
 if not _IS_DEV:
+    # Browsers take a cookie of such a name from this host alone, over TLS: none from beside or above it.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
@@ -343,6 +385,7 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("monitoring.probes.MarketDataProbe", {}),
     ("monitoring.market_probes.SymbolsProbe", {}),
     ("monitoring.time_series_probes.RetentionProbe", {}),
+    ("monitoring.component_probes.ComponentsProbe", {}),
     ("monitoring.log_probes.LogErrorsProbe", {}),
     ("monitoring.log_probes.WebErrorsProbe", {}),
     ("orders.probes.ReviewBacklogProbe", {}),
@@ -354,6 +397,19 @@ PROBES: list[tuple[str, dict[str, Any]]] = [
     ("orders.probes.TradingStateProbe", {}),
     ("orders.audit_probes.AuditTrailProbe", {}),
 ]
+
+# ---- HTTP API -------------------------------------------------------------------------------------------------------
+
+# What each app adds to it (a Routes each).
+API_ROUTERS = [
+    "orders.api.routes",
+    "orders.feed_api.routes",
+    "orders.control_api.routes",
+    "monitoring.api.routes",
+    "reporting.api.routes",
+]
+# Of each token, in each worker process.
+EMO_API_REQUESTS_PER_MINUTE = env.integer("EMO_API_REQUESTS_PER_MINUTE", 6000, minimum=1, maximum=1_000_000)
 
 # ---- metrics and logs -----------------------------------------------------------------------------------------------
 
@@ -391,6 +447,8 @@ LOGGING = {
         "psycopg.pool": {"level": "ERROR"},
         # Anchors, and accesses that could not be written into the database.
         "emo.audit": {"level": "INFO"},
+        # Who logged in and who could not, and who set up, removed or reset a second factor.
+        "emo.login": {"level": "INFO"},
         # Which worker began and ended, and what it gave on.
         "emo.jobs": {"level": "INFO"},
     },

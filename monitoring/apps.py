@@ -11,6 +11,7 @@ class MonitoringConfig(AppConfig):
         "HealthHour": ("SELECT", "INSERT", "UPDATE"),
         "IngestCheckpoint": ("SELECT", "INSERT", "UPDATE"),
         "RetentionRun": ("SELECT",),
+        "ComponentState": ("SELECT", "INSERT", "UPDATE", "DELETE"),
         "Incident": ("SELECT", "INSERT", "UPDATE"),
         "AlertChannel": ("SELECT", "INSERT", "UPDATE"),
         "AlertRule": ("SELECT", "INSERT", "UPDATE", "DELETE"),

@@ -6,7 +6,9 @@ a temporary table once something is. SQLite takes them by executemany.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -17,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site.db.aliases import database_of
 from emo_site.db.uuid7 import time_of
-from monitoring import event_copy
+from monitoring import event_copy, shards
 from monitoring.event import Event, InvalidEvent, Row, row_of, time_at
 from monitoring.event_blocks import Form, Rows, StoredRow
 from monitoring.event_fields import row_of_json
@@ -76,7 +78,8 @@ class Writer:
     def __init__(self, *, on_conflict: OnConflict = OnConflict.SKIP) -> None:
         self.on_conflict = on_conflict
         self.using = database_of("monitoring")
-        self._expect_known = False
+        self._expect_known: set[str] = set()
+        """The databases where some of the next rows are expected to be on record."""
 
     @property
     def form(self) -> Form:
@@ -84,36 +87,83 @@ class Writer:
         return _STATEMENTS if connections[self.using].vendor == "sqlite" else event_copy.FORM
 
     def write(self, batch: Sequence[Rows]) -> Written:
-        """All rows of the batch or, where it raises, none. Raises Conflict and Django's database errors."""
-        count = sum(map(len, batch))
-        if not count:
+        """All rows of the batch or, where it raises, none. Raises Conflict and Django's database errors.
+
+        Where events are spread over shards: each shard's rows all or none, and none at all unless one of several
+        shards is lost while they commit, one after the other. Whoever then writes the batch again completes it.
+        """
+        if not sum(map(len, batch)):
             return Written()
-        connection = connections[self.using]
-        with transaction.atomic(using=self.using):
+        if shards.is_spread(self.using):
+            return self._to_shards(batch)
+        return self._to(self.using, batch)
+
+    def _to(self, alias: str, batch: Sequence[Any]) -> Written:
+        count = sum(map(len, batch))
+        connection = connections[alias]
+        with transaction.atomic(using=alias):
             write = self._by_statements if connection.vendor == "sqlite" else self._by_copy
             written = write(connection, batch)
         return Written(new=written.new, updated=written.updated, known=count - written.new - written.updated)
+
+    # ---- shards ----
+
+    def _to_shards(self, batch: Sequence[Any]) -> Written:
+        rows = [row for part in batch for row in part.each()]
+        places: dict[str, list[int]] = defaultdict(list)
+        symbols = [event_copy.symbol_of(row) for row in rows]
+        alias_of = {
+            symbol: alias
+            for alias, theirs in shards.homes(dict.fromkeys(symbols), using=self.using).items()
+            for symbol in theirs
+        }
+        for place, symbol in enumerate(symbols):
+            places[alias_of[symbol]].append(place)
+        written: list[Written] = []
+        conflicts: list[Conflict] = []
+        with ExitStack() as stack:
+            # Always in one order, so that two writers never wait for each other in a circle.
+            for alias in sorted(places):
+                stack.enter_context(shards.named(alias))
+                stack.enter_context(transaction.atomic(using=alias))
+            for alias in sorted(places):
+                try:
+                    with shards.named(alias):
+                        written.append(self._to(alias, [event_copy.together([rows[each] for each in places[alias]])]))
+                except Conflict as conflict:
+                    conflict.place = places[alias][conflict.place]
+                    conflicts.append(conflict)
+            if conflicts:
+                raise min(conflicts, key=lambda each: each.place)
+        return Written(
+            new=sum(each.new for each in written),
+            updated=sum(each.updated for each in written),
+            known=sum(each.known for each in written),
+        )
 
     # ---- PostgreSQL and TimescaleDB ----
 
     def _by_copy(self, connection: BaseDatabaseWrapper, batch: Sequence[Any]) -> Written:
         count = sum(map(len, batch))
-        if not self._expect_known:
+        if connection.alias not in self._expect_known:
             try:
-                with transaction.atomic(using=self.using):
+                with transaction.atomic(using=connection.alias):
                     _copy(connection, TABLE, batch)
             except IntegrityError as error:
                 if not _is_unique_violation(error):
                     raise
                 if self.on_conflict == OnConflict.ERROR:
                     rows = chain.from_iterable(part.each() for part in batch)
-                    _refuse_known([row[event_copy.IDENTITY] for row in rows])
+                    _refuse_known([row[event_copy.IDENTITY] for row in rows], using=connection.alias)
                     raise
             else:
                 return Written(new=count)
         written = self._by_stage(connection, batch)
         # Where one row was known the next ones mostly are; a batch without any ends that.
-        self._expect_known = written.new < count
+        if written.new < count:
+            self._expect_known.add(connection.alias)
+        else:
+            self._expect_known.discard(connection.alias)
         return written
 
     def _by_stage(self, connection: BaseDatabaseWrapper, batch: Sequence[Any]) -> Written:
@@ -140,12 +190,12 @@ class Writer:
         """SQLite has one writer at a time: what is not on record before the statement is not there during it either."""
         rows: list[Row] = list(chain.from_iterable(batch))
         if self.on_conflict == OnConflict.ERROR:
-            _refuse_known([row.id for row in rows])
+            _refuse_known([row.id for row in rows], using=connection.alias)
         known = 0
         if self.on_conflict == OnConflict.UPDATE:
             # Rows that come twice replace each other here: they would be counted each time.
             rows = list({row.id: row for row in rows}.values())
-            known = len(_known([row.id for row in rows]))
+            known = len(_known([row.id for row in rows], using=connection.alias))
         columns = ", ".join(event_copy.COLUMNS)
         values = ", ".join(["%s"] * len(event_copy.COLUMNS))
         # Not OR IGNORE: that would leave out rows for every other mistake too.
@@ -189,9 +239,9 @@ def _replacements() -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in event_copy.COLUMNS if name not in {"id", "timestamp"})
 
 
-def _refuse_known(identities: Sequence[bytes]) -> None:
+def _refuse_known(identities: Sequence[bytes], *, using: str) -> None:
     """Raises Conflict for the first row that is on record or came before."""
-    known = _known(identities)
+    known = _known(identities, using=using)
     before: set[bytes] = set()
     for place, identity in enumerate(identities):
         if identity in known or identity in before:
@@ -200,13 +250,13 @@ def _refuse_known(identities: Sequence[bytes]) -> None:
         before.add(identity)
 
 
-def _known(identities: Sequence[bytes]) -> set[bytes]:
+def _known(identities: Sequence[bytes], *, using: str) -> set[bytes]:
     """Those that are on record."""
     found: set[bytes] = set()
     for first in range(0, len(identities), ASKED_AT_ONCE):
         asked = sorted(UUID(bytes=each) for each in identities[first : first + ASKED_AT_ONCE])
         # The period keeps the look-up to the chunks that can hold these ids, which sort by time.
-        query = MarketEvent.objects.filter(
+        query = MarketEvent.objects.using(using).filter(
             pk__in=asked, timestamp__gte=time_of(asked[0]), timestamp__lte=time_of(asked[-1])
         )
         found.update(identity.bytes for identity in query.values_list("pk", flat=True))

@@ -13,7 +13,7 @@ from emo_site.db.aliases import database_of
 from emo_site.db.distinct import distinct_values
 from emo_site.db.health import models_asked_within
 from emo_site.display import age
-from monitoring import market_hours
+from monitoring import market_hours, shards
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
 from monitoring.heard import last_heard
@@ -52,16 +52,25 @@ class SymbolsProbe:
         alias = database_of("monitoring")
         try:
             with models_asked_within(alias, self.answer_seconds):
-                named = [
-                    each
-                    for each in distinct_values(MarketEvent, "symbol", using=alias, limit=MOST_SYMBOLS)
-                    if each and not _OPTION.search(each)
-                ]
-                since = now - timedelta(days=self.followed_days)
-                heard = last_heard(connections[alias], named, since=since, at=now)
+                heard = {
+                    symbol: last
+                    for home in shards.holding(alias)
+                    for symbol, last in _heard(home, now - timedelta(days=self.followed_days), now).items()
+                }
         except DatabaseError as error:
             return not_asked(alias, error)
         return _judged(heard, now, limit, self.followed_days)
+
+
+def _heard(alias: str, since: datetime, now: datetime) -> dict[str, datetime]:
+    """Of what trades and is no option, in one database: over all shards at once each symbol would be a round trip."""
+    with shards.named(alias):
+        named = [
+            each
+            for each in distinct_values(MarketEvent, "symbol", using=alias, limit=MOST_SYMBOLS)
+            if each and not _OPTION.search(each)
+        ]
+        return last_heard(connections[alias], named, since=since, at=now)
 
 
 def _judged(heard: Mapping[str, datetime], now: datetime, limit: timedelta, days: float) -> Finding:

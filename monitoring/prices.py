@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from monitoring.choices import PRICE_TYPES
+from monitoring.choices import PRICE_TYPES, EventType
 
 STEP = Decimal("1e-6")
 # Below it a float tells six decimals apart, with room to spare for the multiplication in decimal().
@@ -22,6 +22,34 @@ class LatestPrice(NamedTuple):
 
     price: Decimal
     at: datetime
+
+
+class BidAsk(NamedTuple):
+    """What a quote stated, and when (aware, UTC); the bid not below 0, the ask above 0, maybe below the bid."""
+
+    bid: Decimal
+    ask: Decimal
+    at: datetime
+
+
+# Types that may state a bid and an ask, in their metadata under these names.
+QUOTE_TYPES = frozenset({EventType.QUOTE, EventType.OPTION_QUOTE})
+BID, ASK = "bid", "ask"
+_LARGEST_QUOTED = Decimal(10) ** 11
+
+
+def bid_ask(bid: object, ask: object, at: datetime) -> BidAsk | None:
+    """From what a quote's metadata hold, numbers or their texts; None unless both are there and can be prices."""
+    low, high = _quoted(bid), _quoted(ask)
+    return None if low is None or not high else BidAsk(low, high, at)
+
+
+def _quoted(stated: object) -> Decimal | None:
+    try:
+        found = Decimal(str(stated))
+    except InvalidOperation:
+        return None
+    return found.quantize(STEP) if found.is_finite() and 0 <= found < _LARGEST_QUOTED else None
 
 
 TRADABLE = f"event_type IN ({', '.join(repr(str(each)) for each in sorted(PRICE_TYPES))}) AND price > 0"

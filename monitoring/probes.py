@@ -17,11 +17,19 @@ from emo_site.db.aliases import apps_of, database_of, is_replica
 from emo_site.db.health import look_at, own_connection, require_answer, unapplied_migrations
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing, expected
+from monitoring import shards
 from monitoring.choices import HealthStatus
 from monitoring.health import Finding
 from monitoring.models import MarketEvent, SystemHealth
 
-HYPERTABLES = frozenset({MarketEvent._meta.db_table, SystemHealth._meta.db_table})
+
+def hypertables_of(alias: str) -> frozenset[str]:
+    """The time series that are partitioned by time here, where TimescaleDB is to be had: not one that is on shards."""
+    return frozenset(
+        model._meta.db_table
+        for model in (MarketEvent, SystemHealth)
+        if not (model is MarketEvent and shards.is_spread(alias))
+    )
 
 
 def unreachable(alias: str, error: Exception) -> Finding:
@@ -90,6 +98,13 @@ class DatabaseProbe:
                 remedy="Check the network and the load between primary and standby.",
                 metrics=metrics,
             )
+        if facts.timeouts_missing:
+            return Finding(
+                status=HealthStatus.WARNING,
+                message=f"Behind the pooler time-outs are not in force: {'; '.join(facts.timeouts_missing)}.",
+                remedy="Set them in its connect_query (deploy/pgbouncer/pgbouncer.ini), RELOAD and RECONNECT.",
+                metrics=metrics,
+            )
         if facts.latency_ms > self.warn_latency_ms:
             return Finding(
                 status=HealthStatus.WARNING,
@@ -156,7 +171,8 @@ class HypertablesProbe:
         if settings.EMO_TIMESCALE == "off" and not found:
             return Finding(status=HealthStatus.HEALTHY, message="ordinary tables: EMO_TIMESCALE is off")
         metrics = {"timescaledb": capabilities.installed, "licence": capabilities.licence, "hypertables": sorted(found)}
-        missing = sorted(HYPERTABLES - found)
+        wanted = hypertables_of(self.alias)
+        missing = sorted(wanted - found)
         if not expected(capabilities):
             return Finding(
                 status=HealthStatus.HEALTHY, message="ordinary tables: the server has no TimescaleDB", metrics=metrics
@@ -170,7 +186,7 @@ class HypertablesProbe:
             )
         return Finding(
             status=HealthStatus.HEALTHY,
-            message=f"{', '.join(sorted(HYPERTABLES))} (TimescaleDB {capabilities.installed}, {capabilities.licence})",
+            message=f"{', '.join(sorted(wanted))} (TimescaleDB {capabilities.installed}, {capabilities.licence})",
             metrics=metrics,
         )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
 
-from monitoring import bars, market_facts, prices
+from monitoring import bars, market_facts, prices, shards
 from monitoring.bars import Bar
 from monitoring.choices import PRICE_TYPES, EventType
 from monitoring.market_facts import MarketFacts
@@ -30,15 +30,47 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         """
         _require_zone("at", at)
         self._require_all("latest_prices")
-        return prices.latest(connections[self.db], symbols, at)
+        found: dict[str, LatestPrice] = {}
+        for alias, asked in shards.homes(symbols, using=self.db).items():
+            with shards.named(alias):
+                found |= prices.latest(connections[alias], asked, at)
+        return found
 
     def facts(
-        self, *, symbols: Sequence[str], underlyings: Sequence[str], at: datetime, since: datetime
+        self,
+        *,
+        symbols: Sequence[str],
+        underlyings: Sequence[str],
+        at: datetime,
+        since: datetime,
+        quoted: Sequence[str] = (),
     ) -> MarketFacts:
-        """What the rules of some orders see of the market and the account at `at`; see market_facts.py."""
+        """What the rules of some orders see of the market and the account at `at`; see market_facts.py. `quoted` are
+        symbols of which the last bid and ask are wanted too.
+        """
         _require_zone("at", at)
         self._require_all("facts")
-        return market_facts.gather(self, symbols=symbols, underlyings=underlyings, at=at, since=since)
+        if not shards.is_spread(self.db):
+            return market_facts.gather(
+                self, symbols=symbols, underlyings=underlyings, quoted=quoted, at=at, since=since
+            )
+        # Those of the account have no symbol.
+        parts = shards.homes(dict.fromkeys(["", *symbols, *underlyings, *quoted]), using=self.db)
+        return market_facts.merged(
+            self._facts_of(
+                alias,
+                symbols=[each for each in symbols if each in theirs],
+                underlyings=[each for each in underlyings if each in theirs],
+                quoted=[each for each in quoted if each in theirs],
+                at=at,
+                since=since,
+            )
+            for alias, theirs in parts.items()
+        )
+
+    def _facts_of(self, alias: str, **asked: Any) -> MarketFacts:
+        with shards.named(alias):
+            return market_facts.gather(self.using(alias), **asked)
 
     def ohlcv(self, symbol: str, start: datetime, end: datetime, bucket: timedelta) -> list[Bar]:
         """Open, high, low, close, volume and number of trades of each bucket of [start, end), oldest first.
@@ -52,15 +84,26 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         _require_zone("start", start)
         _require_zone("end", end)
         self._require_all("ohlcv")
-        return bars.of_trades(connections[self.db], symbol, start, end, bucket)
+        alias = shards.home(symbol, using=self.db)
+        with shards.named(alias):
+            return bars.of_trades(connections[alias], symbol, start, end, bucket)
 
     def latest_of(self, event_type: EventType, symbol: str, *, at: datetime) -> MarketEvent | None:
         """The last event of one type for the symbol at or before `at`."""
         return self.filter(event_type=event_type)._latest(symbol, at)
 
     def latest_option_quotes(self, symbols: Iterable[str], *, at: datetime) -> dict[str, MarketEvent]:
-        """The last option quote of each padded OSI symbol at or before `at`, in one query; one without is left out."""
+        """The last option quote of each padded OSI symbol at or before `at`, in one query (to each shard, where events
+        are spread over several); one without is left out.
+        """
         _require_zone("at", at)
+        found: dict[str, MarketEvent] = {}
+        for alias, theirs in shards.homes(symbols, using=self.db).items():
+            with shards.named(alias):
+                found |= self.using(alias)._latest_option_quotes(theirs, at)
+        return found
+
+    def _latest_option_quotes(self, symbols: Iterable[str], at: datetime) -> dict[str, MarketEvent]:
         quotes = self.filter(event_type=EventType.OPTION_QUOTE)
         wanted = models.Q()
         for symbol in dict.fromkeys(symbols):
@@ -82,7 +125,8 @@ class MarketEventQuerySet(models.QuerySet["MarketEvent"]):
         """Those of the symbol's events that share its last time at or before `at`, by id, newest first."""
         # The time first, then the row: ordered by time and id at once, TimescaleDB walks the index of times through
         # every other symbol's events.
-        events = self.filter(symbol=symbol, timestamp__lte=at)
+        there = self.using(shards.home(symbol, using=self.db))
+        events = there.filter(symbol=symbol, timestamp__lte=at)
         times = events.order_by("-timestamp").values("timestamp")[:1]
         return events.filter(timestamp=models.Subquery(times)).order_by("-id")
 

@@ -17,7 +17,7 @@ from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected
 from monitoring.choices import HealthStatus
 from monitoring.chunk_settings import partition
-from monitoring.probes import HYPERTABLES
+from monitoring.probes import hypertables_of
 from monitoring.server_probes import ReplicationProbe
 
 
@@ -82,7 +82,7 @@ def time_series() -> Iterator[Leftover]:
         found = existing(connection)
         present = set(connection.introspection.table_names())
         lost = _lost_chunks(connection)
-    for table in sorted((HYPERTABLES & present) - found if settings.EMO_TIMESCALE == "auto" else ()):
+    for table in sorted((hypertables_of(alias) & present) - found if settings.EMO_TIMESCALE == "auto" else ()):
         yield Leftover(
             kind="missing hypertable",
             database=alias,

@@ -21,7 +21,7 @@ from emo_site.db.aliases import database_of
 from emo_site.db.timescale import chunks
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing
-from monitoring import chunk_settings, clock
+from monitoring import chunk_settings, clock, shards
 from monitoring.choices import RetentionWay
 from monitoring.chunk_settings import Change
 from monitoring.models import MarketEvent, RetentionRun, SystemHealth
@@ -69,6 +69,8 @@ class Plan:
     way: RetentionWay
     keep: timedelta | None
     cutoff: datetime | None
+    using: str
+    """The database whose rows they are."""
     rows: int = 0
     chunks: int = 0
     oldest: datetime | None = None
@@ -86,14 +88,24 @@ def series(table: str) -> Series:
     return _SERIES[table]
 
 
-def plan(table: str, *, now: datetime) -> Plan:
-    """Looks only. `now` is aware. Raises NotATimeSeries and what the driver raises."""
+def databases(table: str) -> list[str]:
+    """Those in which the table's rows lie: several where market events are spread over shards."""
+    home = database_of("monitoring")
+    return shards.holding(home) if table == shards.TABLE else [home]
+
+
+def plan(table: str, *, now: datetime, using: str | None = None) -> Plan:
+    """Looks only, at the rows of one of `databases(table)`; by default that of the time series. `now` is aware.
+
+    Raises NotATimeSeries and what the driver raises.
+    """
     wanted = series(table)
-    connection = _connection()
+    using = using or database_of("monitoring")
+    connection = connections[using]
     way, licence = _way(connection, table)
     cutoff = None if wanted.keep is None else now - wanted.keep
     rows, dropped = _doomed(connection, table, way, cutoff)
-    newest = _edge(table, "-timestamp", timestamp__lte=now)
+    newest = _edge(using, table, "-timestamp", timestamp__lte=now)
     refusal = ""
     # Where nothing would go, a wrong clock does no harm.
     if wanted.keep is not None and (rows or dropped):
@@ -107,12 +119,13 @@ def plan(table: str, *, now: datetime) -> Plan:
         cutoff=cutoff,
         rows=rows,
         chunks=dropped,
-        oldest=_edge(table, "timestamp"),
+        using=using,
+        oldest=_edge(using, table, "timestamp"),
         newest=newest,
         changes=_changes(connection, wanted, table, way, licence),
         refusal=refusal,
         warnings=warnings,
-        notes=_notes(table, now),
+        notes=_notes(using, table, now),
     )
 
 
@@ -120,12 +133,13 @@ def apply(planned: Plan, *, confirmed: bool) -> RetentionRun | None:
     """Does what was planned, and returns its record; None where it was refused or nothing is to be let go.
 
     A refused plan is done only where `confirmed`. Each step commits by itself, together with what it adds to the
-    record. Raises what the driver raises; the record then says how far it got and why it ended.
+    record (which of a shard's rows is in another database, and committed just before). Raises what the driver raises;
+    the record then says how far it got and why it ended.
     """
     wanted = series(planned.table)
     if planned.refusal and not confirmed:
         return None
-    connection = _connection()
+    connection = connections[planned.using]
     with transaction.atomic(using=connection.alias):
         for change in planned.changes:
             change.make()
@@ -194,7 +208,7 @@ def _by_batches(connection: BaseDatabaseWrapper, planned: Plan, run: RetentionRu
                 cursor.execute(statement.format(table=connection.ops.quote_name(planned.table)), parameters)
                 gone = cursor.rowcount
             _count(run, rows=gone)
-    if series(planned.table).model._base_manager.filter(timestamp__lt=planned.cutoff).exists():
+    if series(planned.table).model._base_manager.using(connection.alias).filter(timestamp__lt=planned.cutoff).exists():
         raise DatabaseError(f"{planned.table}: some old rows are locked by another transaction; run it again")
 
 
@@ -218,10 +232,6 @@ WHERE old.timestamp = doomed.timestamp AND old.id = doomed.id AND old.timestamp 
 
 
 # ---- looking -----------------------------------------------------------------------------------------------------
-
-
-def _connection() -> BaseDatabaseWrapper:
-    return connections[database_of("monitoring")]
 
 
 def _way(connection: BaseDatabaseWrapper, table: str) -> tuple[RetentionWay, str | None]:
@@ -248,8 +258,8 @@ def _older(connection: BaseDatabaseWrapper, table: str, cutoff: datetime) -> int
     return series(table).model._base_manager.using(connection.alias).filter(timestamp__lt=cutoff).count()
 
 
-def _edge(table: str, order: str, **conditions: Any) -> datetime | None:
-    rows = series(table).model._base_manager.filter(**conditions).order_by(order)
+def _edge(using: str, table: str, order: str, **conditions: Any) -> datetime | None:
+    rows = series(table).model._base_manager.using(using).filter(**conditions).order_by(order)
     return rows.values_list("timestamp", flat=True).first()
 
 
@@ -275,6 +285,6 @@ def _changes(
     return tuple(changes)
 
 
-def _notes(table: str, now: datetime) -> tuple[str, ...]:
-    future = _edge(table, "-timestamp", timestamp__gt=now)
+def _notes(using: str, table: str, now: datetime) -> tuple[str, ...]:
+    future = _edge(using, table, "-timestamp", timestamp__gt=now)
     return (f"{table}: there are rows from the future, up to {future:%Y-%m-%d %H:%M} UTC",) if future else ()

@@ -14,7 +14,7 @@ from emo_site.db.estimates import rows_about
 from emo_site.db.timescale import chunks
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing
-from monitoring import retention
+from monitoring import retention, shards
 from monitoring.chunk_settings import days
 from monitoring.models import RetentionRun
 
@@ -49,14 +49,18 @@ class TimeSeries:
 
 
 def look(*, now: datetime) -> tuple[TimeSeries, ...]:
-    """Both tables, without counting or reading them through. Raises what the driver raises."""
-    connection = connections[database_of("monitoring")]
-    licence = look_up(connection).licence
-    hypertables = existing(connection)
-    return tuple(
-        _look_at(connection, table, licence=licence if table in hypertables else None, now=now)
-        for table in retention.TABLES
-    )
+    """Both tables, on each shard where they are spread, without counting or reading them through.
+
+    Raises what the driver raises.
+    """
+    return tuple(_look_in(alias, table, now) for table in retention.TABLES for alias in retention.databases(table))
+
+
+def _look_in(alias: str, table: str, now: datetime) -> TimeSeries:
+    connection = connections[alias]
+    with shards.named(alias):
+        licence = look_up(connection).licence if table in existing(connection) else None
+        return _look_at(connection, table, licence=licence, now=now)
 
 
 def _look_at(connection: BaseDatabaseWrapper, table: str, *, licence: str | None, now: datetime) -> TimeSeries:
@@ -67,14 +71,14 @@ def _look_at(connection: BaseDatabaseWrapper, table: str, *, licence: str | None
     if licence is not None:
         count, interval = chunks.count_chunks(connection, table), chunks.chunk_interval(connection, table)
     oldest, newest = (
-        wanted.model._base_manager.order_by(order).values_list("timestamp", flat=True).first()
+        wanted.model._base_manager.using(connection.alias).order_by(order).values_list("timestamp", flat=True).first()
         for order in ("timestamp", "-timestamp")
     )
     run = RetentionRun.objects.filter(table_name=table).order_by("-started_at", "-id").first()
     by_cron = wanted.keep is not None and licence != chunks.COMMUNITY
     last, tone = _run_text(run, now, kept_for_ever=wanted.keep is None, by_cron=by_cron)
     return TimeSeries(
-        table=table,
+        table=table if connection.alias == database_of("monitoring") else f"{table} on {connection.alias}",
         kind=f"hypertable ({licence} licence)" if licence else "ordinary table",
         rows_about=rows,
         rows_text="n/a: not analysed yet" if rows is None else f"about {rows:,}",

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from emo_site.db.aliases import is_replica
+from emo_site.db.aliases import is_replica, is_shard
 from monitoring import exposition, metrics_access
 from monitoring.choices import HealthStatus
 from monitoring.health import Probe, SharedRun
@@ -27,8 +27,11 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 while every database but the replicas can be used and is migrated; else 503, naming which can't."""
-    aliases = [alias for alias in settings.DATABASES if not is_replica(alias)]
+    """200 while every database but replicas and shards can be used and is migrated; else 503, naming which can't.
+
+    Where one shard is lost, what is on the others is asked for, and orders are.
+    """
+    aliases = [alias for alias in settings.DATABASES if not (is_replica(alias) or is_shard(alias))]
     probes: list[Probe] = [probe(alias=alias) for alias in aliases for probe in (DatabaseProbe, MigrationsProbe)]
     results = _shared.results(probes, timeout=READY_TIMEOUT_SECONDS)
     # Only the verdict: messages of a driver name hosts and users.

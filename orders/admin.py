@@ -380,6 +380,8 @@ class ExecutedOrderAdmin(OfOrderAdmin):
 @admin.register(OrderLeg)
 class OrderLegAdmin(OfOrderAdmin):
     list_display = ("order_link", "position", "action", "instrument", "symbol", "strike", "expiry", "quantity")
+    # Not the first column, which leads to the order: a link inside a link leads nowhere.
+    list_display_links = ("position",)
     ordering = ("-id",)
 
 

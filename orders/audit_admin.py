@@ -1,12 +1,12 @@
-"""Who looked at orders and who took them out, for auditors: a list that is read and searched, and nothing else."""
+"""Who looked at orders, who took them out, and who was refused to decide: lists that are read, and nothing else."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,17 +16,17 @@ from emo_site import display
 from emo_site.db.selective import matching
 from emo_site.record_admin import RecordAdmin, period_filter
 from orders import order_page
-from orders.models import OrderAccess
+from orders.models import OrderAccess, RefusedDecision
 
 
-@admin.register(OrderAccess)
-class OrderAccessAdmin(RecordAdmin):
-    list_display = ("time", "actor_name", "kind", "what", "order_link", "row_count", "environment")
+class OfActorAdmin(RecordAdmin):
+    """Rows of people and orders, by order and by person."""
+
     list_filter = (period_filter("at"),)
     list_select_related = ("order",)
     ordering = ("-at", "-id")
     search_fields = ("actor_name",)
-    search_help_text = "The id of an order, or the whole name of who looked."
+    without_order: ClassVar[str]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -39,12 +39,33 @@ class OrderAccessAdmin(RecordAdmin):
             return matching(queryset, "actor_name", [search_term]), False
 
     @admin.display(description="at, UTC")
-    def time(self, access: OrderAccess) -> str:
-        return display.moment(access.at)
+    def time(self, row: Any) -> str:
+        return display.moment(row.at)
 
     @admin.display(description="order")
-    def order_link(self, access: OrderAccess) -> SafeString | str:
-        if access.order is None:
-            return "none alone"
-        url = reverse("admin:orders_stagedorder_change", args=[access.order.pk])
-        return format_html('<a href="{}">{}</a>', url, order_page.title(access.order))
+    def order_link(self, row: Any) -> SafeString | str:
+        if row.order is None:
+            return self.without_order
+        url = reverse("admin:orders_stagedorder_change", args=[row.order.pk])
+        return format_html('<a href="{}">{}</a>', url, order_page.title(row.order))
+
+
+@admin.register(OrderAccess)
+class OrderAccessAdmin(OfActorAdmin):
+    list_display = ("time", "actor_name", "kind", "what", "order_link", "row_count", "environment")
+    search_help_text = "The id of an order, or the whole name of who looked."
+    without_order = "none alone"
+
+
+@admin.register(RefusedDecision)
+class RefusedDecisionAdmin(OfActorAdmin):
+    list_display = ("time", "actor_name", "attempt", "order_link", "code", "own", "environment")
+    search_help_text = "The id of an order, or the whole name of who was refused."
+    without_order = "there is none"
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("orders.view_orderaccess")
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # Reports lead to those about the orders that they are of.
+        return lookup.startswith("order__") or super().lookup_allowed(lookup, value, request)

@@ -20,7 +20,7 @@ from orders.refusal import Refused
 from orders.steps import change, check, require_reason
 
 
-def question(recorded: Recorded, *, reviewer: User | None = None) -> Question:
+def question(recorded: Recorded, *, reviewer: User | None = None, for_broker: bool = False) -> Question:
     """What the rules are asked: the order on record, with whoever reviews it now, else whoever did."""
     order = recorded.order
     name = reviewer.get_username() if reviewer else order.reviewed_by.get_username() if order.reviewed_by else ""
@@ -29,6 +29,7 @@ def question(recorded: Recorded, *, reviewer: User | None = None) -> Question:
         created_by=order.created_by.get_username(),
         reviewer=name,
         order=order,
+        for_broker=for_broker,
     )
 
 
@@ -72,10 +73,12 @@ def rejected(order: StagedOrder, actor: User, now: datetime, reason: str) -> Cha
     )
 
 
-def cancelled(order: StagedOrder, actor: User, now: datetime, reason: str) -> Change:
-    """Raises Refused for the wrong person or status."""
+def cancelled(order: StagedOrder, actor: User, now: datetime, reason: str, end: dict[str, Any]) -> Change:
+    """`end`: the columns of end_prices. Raises Refused for the wrong person or status."""
     check(order, OrderStatus.CANCELLED, actor=actor)
-    return change(order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason)
+    return change(
+        order, OrderStatus.CANCELLED, kind=EventKind.CANCELLED, actor=actor, now=now, reason=reason, columns=end
+    )
 
 
 def returned(order: StagedOrder, judgement: Judgement, actor: User, now: datetime, reason: str) -> Change:

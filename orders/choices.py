@@ -130,6 +130,32 @@ class TradingState(models.TextChoices):
     HALTED = "halted", "halted"
 
 
+class Attempt(models.TextChoices):
+    """What somebody tried to do about an order and was refused."""
+
+    APPROVE = "approve", "approve"
+    REJECT = "reject", "reject"
+    ASK_CHANGES = "ask_changes", "request changes"
+    OVERRIDE = "override", "override a rule"
+    SUBMIT = "submit", "submit to the broker"
+    ACKNOWLEDGE = "acknowledge", "record the broker's acknowledgement"
+    BROKER_REJECT = "broker_reject", "record the broker's refusal"
+    REJUDGE = "rejudge", "judge again"
+    CANCEL = "cancel", "cancel"
+    REPLACE = "replace", "replace"
+
+
+# A second person's: nobody does one of these about an order of their own.
+SECOND_PERSONS = frozenset({Attempt.APPROVE, Attempt.REJECT, Attempt.ASK_CHANGES, Attempt.OVERRIDE})
+
+
+class FilterPlace(models.TextChoices):
+    """The page whose filters somebody saved."""
+
+    QUEUE = "queue", "list of orders"
+    REVIEW = "review", "order review"
+
+
 class AccessKind(models.TextChoices):
     """How somebody came to see orders."""
 
@@ -151,6 +177,8 @@ class EventKind(models.TextChoices):
     REJUDGED = "rejudged", "judged again"
     RETURNED = "returned", "returned to review"
     SUBMITTED = "submitted", "submitted"
+    # The broker has it (FIX 4.4 ExecType 0, New); it stays what it is.
+    ACKNOWLEDGED = "acknowledged", "acknowledged by the broker"
     FILLED = "filled", "fill recorded"
     CORRECTED = "corrected", "fill corrected"
     BUSTED = "busted", "fill busted"

@@ -11,16 +11,16 @@ from functools import lru_cache
 from django.conf import settings
 from django.db import OperationalError
 
-from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.aliases import is_with_orders
 from emo_site.db.outage import reason_of
 from monitoring.market_facts import MarketFacts
 from monitoring.models import MarketEvent
-from monitoring.prices import LatestPrice
+from monitoring.prices import BidAsk, LatestPrice
 from orders import policy_versions, surroundings
 from orders.assessment import BookEntry, Commitment, Context, Holding, Override, Quote
 from orders.models import StagedOrder
 from orders.open_orders import TOLD_APART, OpenOn
-from orders.options import Leg, max_loss
+from orders.options import Leg, format_osi, max_loss
 from orders.policy import Policy
 from orders.standing import LIVE, Standing, standing, trading_day
 from orders.surroundings import Held, Subject, Surroundings
@@ -44,6 +44,8 @@ class Question:
     order: StagedOrder | None = None
     staged_at: datetime | None = None
     """When the source wrote it, where that was before now; of an order on record its own time counts."""
+    for_broker: bool = False
+    """It is about to be handed over: bid and ask are wanted, which no rule sees."""
 
     def subject(self, now: datetime) -> Subject:
         return Subject(
@@ -57,9 +59,12 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """The contexts in the order of the questions, and the number of the trading state that they saw."""
+    """The contexts in the order of the questions, and the number of the trading state that they saw. `quotes`: the last
+    bid and ask of what goes to the broker, by its place.
+    """
 
     contexts: tuple[Context, ...]
+    quotes: dict[int, BidAsk]
     state_number: int
     high_looked_until: datetime | None
     policy: tuple[int, str] | None
@@ -114,6 +119,7 @@ def gather(questions: Sequence[Question], policy: Policy, *, now: datetime) -> G
     scene = _scene(around, market, now)
     return Gathered(
         contexts=tuple(_context(place, question, scene) for place, question in enumerate(questions)),
+        quotes={place: found for place, each in enumerate(questions) if (found := _bid_ask(each, market))},
         state_number=around.state_number,
         high_looked_until=around.high[2] if around.high else None,
         policy=around.policy,
@@ -126,16 +132,32 @@ def _market(questions: Sequence[Question], around: Surroundings, now: datetime) 
         return MarketEvent.objects.facts(
             symbols=sorted({*underlyings, *(each.ticket.symbol for each in questions)}),
             underlyings=underlyings,
+            quoted=sorted({name for each in questions for name in _quoted_as(each)}),
             at=now,
             since=around.high[2] if around.high else BEGINNING,
         )
     except OperationalError as error:
-        if database_of(MarketEvent._meta.app_label) == PRIMARY_ALIAS:
+        if is_with_orders(MarketEvent._meta.app_label):
             # The orders are where the market data are: it is no refusal of this order, nothing at all works.
             raise
         raise ContextUnavailable(
             f"Market data can't be read, so the rules can't judge; nothing was changed. ({reason_of(error)})"
         ) from error
+
+
+def _quoted_as(question: Question) -> tuple[str, ...]:
+    """The symbols that its quotes may be kept under: option quotes have the padded one. A combination has none."""
+    ticket = question.ticket
+    if not question.for_broker or ticket.legs:
+        return ()
+    if (option := ticket.option) is None:
+        return (ticket.symbol,)
+    return ticket.symbol, format_osi(option.root, option.expiry, option.right, option.strike)
+
+
+def _bid_ask(question: Question, market: MarketFacts) -> BidAsk | None:
+    found = (market.quotes.get(name) for name in _quoted_as(question))
+    return max((each for each in found if each is not None), key=lambda each: each.at, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -402,6 +402,10 @@ class RuleOverrideAdmin(DeskRecordAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Overrides", **(extra_context or {})})
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # Reports lead to those of the orders that they are of.
+        return lookup.startswith("order__") or super().lookup_allowed(lookup, value, request)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[RuleOverride]:
         return RuleOverride.objects.defer("order__workflow_state", "order__metadata")
 

@@ -12,12 +12,13 @@ from django.contrib.auth.models import User
 
 from orders import workflow
 from orders.assessment import Severity
-from orders.choices import OrderStatus
+from orders.choices import Attempt, OrderStatus
 from orders.context import ContextUnavailable
 from orders.kill_switch import NOT_AT_BROKER
 from orders.models import OrderEvent, StagedOrder
 from orders.order_timeline import told
 from orders.policy import InvalidPolicy
+from orders.refused_decisions import recording
 from orders.rule_registry import can_be_overridden
 from orders.ticket import Ticket
 from orders.workflow import Outcome, Refused
@@ -36,6 +37,8 @@ class Decision:
     """
 
     name: str
+    attempt: Attempt
+    """Under which its refusals are recorded."""
     label: str
     check: Callable[[StagedOrder, User], None]
     act: Act
@@ -52,7 +55,8 @@ class Decision:
         order = StagedOrder.objects.select_related("created_by").filter(pk=order_id).first()
         if order is not None and order.event_count == expected_events:
             # What the page did not offer is no way around what it offered.
-            self.check(order, actor)
+            with recording(order_id, self.attempt, actor=actor, now=now):
+                self.check(order, actor)
         try:
             return self.act(order_id, actor, now, text, expected_events)
         except Refused as refused:
@@ -172,6 +176,7 @@ DECISIONS = MappingProxyType(
         for decision in (
             Decision(
                 name="approve",
+                attempt=Attempt.APPROVE,
                 label="Approve",
                 check=_to(OrderStatus.APPROVED),
                 act=_approve,
@@ -182,6 +187,7 @@ DECISIONS = MappingProxyType(
             ),
             Decision(
                 name="reject",
+                attempt=Attempt.REJECT,
                 label="Reject",
                 check=_to(OrderStatus.REJECTED),
                 act=_reject,
@@ -192,6 +198,7 @@ DECISIONS = MappingProxyType(
             ),
             Decision(
                 name="ask_changes",
+                attempt=Attempt.ASK_CHANGES,
                 label="Request changes",
                 check=_check_question,
                 act=_ask_changes,
@@ -200,6 +207,7 @@ DECISIONS = MappingProxyType(
             ),
             Decision(
                 name="answer",
+                attempt=Attempt.REJUDGE,
                 label="Answer and send back to review",
                 check=_check_answer,
                 act=_rejudge,
@@ -208,10 +216,16 @@ DECISIONS = MappingProxyType(
                 main=True,
             ),
             Decision(
-                name="submit", label="Submit to the broker", check=_to(OrderStatus.SUBMITTED), act=_submit, main=True
+                name="submit",
+                attempt=Attempt.SUBMIT,
+                label="Submit to the broker",
+                check=_to(OrderStatus.SUBMITTED),
+                act=_submit,
+                main=True,
             ),
             Decision(
                 name="broker_reject",
+                attempt=Attempt.BROKER_REJECT,
                 label="Record the broker's refusal",
                 check=_to(OrderStatus.BROKER_REJECTED),
                 act=_broker_reject,
@@ -220,6 +234,7 @@ DECISIONS = MappingProxyType(
             ),
             Decision(
                 name="cancel",
+                attempt=Attempt.CANCEL,
                 label="Cancel",
                 check=_to(OrderStatus.CANCELLED),
                 act=_cancel,
@@ -227,7 +242,9 @@ DECISIONS = MappingProxyType(
                 done="cancelled",
                 asks="Reason to cancel",
             ),
-            Decision(name="rejudge", label="Judge again", check=_check_rejudgement, act=_rejudge),
+            Decision(
+                name="rejudge", attempt=Attempt.REJUDGE, label="Judge again", check=_check_rejudgement, act=_rejudge
+            ),
         )
     }
 )
@@ -240,8 +257,8 @@ BULK = tuple(decision.name for decision in DECISIONS.values() if decision.act_ea
 
 @dataclass(frozen=True, kw_only=True)
 class Offers:
-    """What one person is offered for one order; `withheld` are reasons worth telling (own order). `overridable` are
-    the rules that they may set aside.
+    """What one person is offered for one order; `withheld` are reasons worth telling (own order, no second
+    factor). `overridable` are the rules that they may set aside.
     """
 
     decisions: tuple[Decision, ...]
@@ -249,6 +266,10 @@ class Offers:
     overridable: tuple[str, ...]
     replaceable: bool
     records_fills: bool
+
+
+# To whoever looks for the button.
+_WORTH_TELLING = {"SELF_APPROVAL", "SECOND_FACTOR_REQUIRED"}
 
 
 def offers(order: StagedOrder, actor: User) -> Offers:
@@ -266,7 +287,7 @@ def _withheld(order: StagedOrder, objections: Iterable[tuple[Decision, Refused |
     """One line for each reason, however many decisions it withholds."""
     by_reason: dict[str, list[str]] = {}
     for decision, refused in objections:
-        if refused and refused.code == "SELF_APPROVAL" and order.status == OrderStatus.PENDING_REVIEW:
+        if refused and refused.code in _WORTH_TELLING and order.status == OrderStatus.PENDING_REVIEW:
             by_reason.setdefault(str(refused), []).append(decision.label)
     return (f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items())
 

@@ -12,15 +12,23 @@ from django.db import IntegrityError, transaction
 
 from orders import journal, positions
 from orders.choices import AT_BROKER, FILLABLE, OPEN, EventKind, FillKind, OrderStatus, Side
-from orders.execution_quality import Filled, add_up, execution_score, slippage_bps, slippage_money
+from orders.entitlement import require
+from orders.execution_quality import (
+    Filled,
+    add_up,
+    execution_score,
+    slippage_bps,
+    slippage_money,
+    slippage_of_spread,
+)
 from orders.fill import Fill
 from orders.holdings import moves
 from orders.instruments import terms_of_symbol
 from orders.journal import Change
 from orders.models import ExecutedOrder, OrderLeg, StagedOrder
-from orders.reading import Recorded
+from orders.reading import Recorded, fill_sums
 from orders.refusal import Refused
-from orders.steps import change, found, not_written, require, require_reason
+from orders.steps import change, found, not_written, require_reason
 
 # Clocks of two machines differ a little; a fill from further ahead than this is a mistake.
 CLOCK_TOLERANCE = timedelta(seconds=60)
@@ -105,10 +113,16 @@ def booked(
         now=now,
         reason=reason or "; ".join(f"{what} overfilled by {by.normalize():f}" for what, by in filled.overfills.items()),
         seen=_seen(fill, filled),
-        columns={**(columns or {}), **sums(recorded, filled, fill.executed_at)},
+        columns={**(columns or {}), **sums(recorded, filled, fill.executed_at), **_goes_on(order)},
         fill=_row(order, leg, fill, now),
+        fill_sums=recorded.fill_sums.and_one_more(fill.fees, fill.executed_at),
         moves=moves(order, recorded.legs, fill.leg, fill.quantity, fill.price),
     )
+
+
+def _goes_on(order: StagedOrder) -> dict[str, Any]:
+    """A fill that comes after the order's end opens it again, or fills it: nothing was given up then."""
+    return {} if order.end_price is None else {"end_price": None}
 
 
 def filled_so_far(recorded: Recorded, *more: tuple[int | None, Decimal, Decimal]) -> Filled:
@@ -258,16 +272,20 @@ def _replaced(
     order, leg = recorded.order, _leg(recorded, fill.leg)
     kept = list(recorded.fills)
     kept.remove((old.leg.position if old.leg else None, old.execution_quantity, old.execution_price))
+    others = ExecutedOrder.objects.filter(staged_order=order).holding().exclude(pk=old.pk)
     left = Recorded(
         order=order,
         legs=recorded.legs,
         fills=tuple(kept),
         was_at_broker=recorded.was_at_broker,
-        first_fill_at=recorded.first_fill_at,
+        fill_sums=fill_sums(others.values_list("fees", "execution_timestamp")),
     )
     if kind == FillKind.CORRECTION:
         _check_fill(recorded, fill)
     more = [(fill.leg, fill.quantity, fill.price)] if kind == FillKind.CORRECTION else []
+    charged = left.fill_sums
+    if kind == FillKind.CORRECTION:
+        charged = charged.and_one_more(fill.fees, fill.executed_at)
     filled = filled_so_far(left, *more)
     row = _row(order, leg, fill, now)
     row.kind, row.corrects = kind, old
@@ -281,6 +299,7 @@ def _replaced(
         seen={**_seen(fill, filled), "corrects": old.execution_id},
         columns=sums(left, filled, fill.executed_at),
         fill=row,
+        fill_sums=charged,
     )
 
 
@@ -322,9 +341,18 @@ def _performance_score(recorded: Recorded, filled: Filled, filled_at: datetime) 
         filled=filled.quantity,
         ordered=order.quantity,
         slippage=slippage,
+        spread_slippage=_spread_slippage(order, average),
         latency=_latency(recorded, filled_at),
     ).total
     return None if total is None else total.quantize(Decimal("0.01"))
+
+
+def _spread_slippage(order: StagedOrder, average: Decimal | None) -> Decimal | None:
+    """Against the middle of the quote at the arrival; a combination has none."""
+    bid, ask = order.arrival_bid, order.arrival_ask
+    if average is None or bid is None or ask is None:
+        return None
+    return slippage_of_spread(order.side, average, (bid + ask) / 2, bid, ask)
 
 
 def _latency(recorded: Recorded, filled_at: datetime) -> timedelta | None:

@@ -1,5 +1,5 @@
-"""One change of an order together with all that goes with it, whole or not at all: its event, the day's risk, a fill
-and its positions. The only writer of those tables beside the recovery of positions.
+"""One change of an order together with all that goes with it, whole or not at all: event, facts, the day's risk,
+a fill and its positions, and that its day changed. The only writer of those tables beside the recovery of positions.
 
 The UPDATE names the status and the number of events that the caller saw: if somebody else was faster, nothing is
 written. On PostgreSQL all of it is one statement, so that a change costs one round trip; SQLite, which has no network
@@ -8,13 +8,13 @@ and no writable WITH, takes several in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
@@ -25,16 +25,20 @@ from django.db.models import F
 from psycopg.types.json import Jsonb
 
 from emo_site.db import prepared
+from orders import order_facts
 from orders.holdings import Move, after
 from orders.models import (
     ExecutedOrder,
+    OrderDayChange,
     OrderEvent,
+    OrderFacts,
     OrderLeg,
     Position,
     StagedOrder,
     StagedRisk,
     TradingStateChange,
 )
+from orders.order_facts import FillSums, Known
 from orders.standing import Standing, shard_of, standing, trading_day
 
 
@@ -51,6 +55,8 @@ class Change:
     columns: dict[str, Any]
     state_number: int | None = None
     fill: ExecutedOrder | None = None
+    fill_sums: FillSums | None = None
+    """What the order's fills add up to after it; None where it leaves them as they were."""
     moves: Sequence[Move] = field(default_factory=tuple)
 
     @property
@@ -79,6 +85,66 @@ class Change:
             **self.columns,
         }
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The columns of the order's facts that may be other ones after it; of a kind of change always the same."""
+        changed, order = self.all_columns, self.order
+        known = Known(**{name: changed.get(name, getattr(order, name)) for name in order_facts.COLUMNS})
+        return {
+            **_facts_of_row(known, lambda name: changed.get(name, getattr(order, name))),
+            **(order_facts.of_fills(known, self.fill_sums) if self.fill_sums else {}),
+            **order_facts.of_event(self.event.seen),
+        }
+
+
+def _facts_of_row(known: Known, column: Callable[[str], Any]) -> dict[str, Any]:
+    found = order_facts.of_order(known)
+    return {
+        **found,
+        "reviewer_id": column("reviewed_by_id"),
+        "violations": column("violations"),
+        "events": column("event_count"),
+    }
+
+
+def facts_of(order: StagedOrder, seen: Mapping[str, Any], fills: FillSums) -> OrderFacts:
+    """Those of an order as it is on record, whose last assessment is `seen`."""
+    known = Known(**{name: getattr(order, name) for name in order_facts.COLUMNS})
+    return OrderFacts(
+        order_id=order.pk,
+        environment=order.environment,
+        created_at=order.created_at,
+        expires_at=order.expires_at,
+        strategy=order.strategy,
+        underlying=order.underlying,
+        **_facts_of_row(known, lambda name: getattr(order, name)),
+        **order_facts.of_fills(known, fills),
+        **order_facts.of_event(seen),
+    )
+
+
+def _change_of_day(order: StagedOrder) -> OrderDayChange:
+    return OrderDayChange(day=trading_day(order.created_at), environment=order.environment)
+
+
+def days_changed(days: Iterable[tuple[date, str]]) -> None:
+    """Says of these days (with environment) that their orders are not what they were, where that was no change of one:
+    orders were taken away, or rows were written by hand. Call it in the same transaction.
+    """
+    rows = [OrderDayChange(day=day, environment=environment) for day, environment in days]
+    OrderDayChange.objects.using(_connection().alias).bulk_create(rows, batch_size=1000)
+
+
+def put_facts(facts: Sequence[OrderFacts]) -> None:
+    """In the place of those on record, where they are not what follows from their orders (orders/facts_check.py, which
+    holds these meanwhile). Call it inside a transaction.
+    """
+    names = [field.name for field in OrderFacts._meta.concrete_fields if not field.primary_key]
+    OrderFacts.objects.using(_connection().alias).bulk_create(
+        facts, update_conflicts=True, unique_fields=["order"], update_fields=names
+    )
+    days_changed({(each.day, each.environment) for each in facts})
+
 
 def insert(order: StagedOrder, legs: Sequence[OrderLeg], event: OrderEvent) -> None:
     """A new order, which already carries its first event's count and seal. Raises IntegrityError."""
@@ -92,6 +158,8 @@ def insert(order: StagedOrder, legs: Sequence[OrderLeg], event: OrderEvent) -> N
             statement.part("legs", _insertion_of_many(statement, legs))
         if risk:
             statement.part("risk", _addition_to_risk(statement, order, risk))
+        statement.part("facts", _insertion(statement, facts_of(order, event.seen, FillSums()), "written"))
+        statement.part("changed", _insertion(statement, _change_of_day(order), "written"))
         text = statement.ending_in(_insertion(statement, event, "written"))
         with _undoable(connection):
             prepared.changed(connection, text, statement.parameters)
@@ -100,6 +168,8 @@ def insert(order: StagedOrder, legs: Sequence[OrderLeg], event: OrderEvent) -> N
         order.save(force_insert=True, using=connection.alias)
         OrderLeg.objects.using(connection.alias).bulk_create(legs)
         _add_risk(order, risk, connection.alias)
+        facts_of(order, event.seen, FillSums()).save(force_insert=True, using=connection.alias)
+        _change_of_day(order).save(force_insert=True, using=connection.alias)
         event.save(force_insert=True, using=connection.alias)
 
 
@@ -232,6 +302,8 @@ def _statement_of(connection: BaseDatabaseWrapper, change: Change) -> tuple[str,
         statement.part("risk", _addition_to_risk(statement, change.order, change.risk))
     if change.fill is not None:
         statement.part("fill", _insertion(statement, change.fill, "written"))
+    statement.part("facts", _update_of_facts(statement, change))
+    statement.part("changed", _insertion(statement, _change_of_day(change.order), "written"))
     return statement.ending_in(_insertion(statement, change.event, "written")), statement.parameters
 
 
@@ -264,6 +336,15 @@ def _update(statement: _Statement, change: Change) -> str:
 @cache
 def _field(name: str) -> Any:
     return next(each for each in StagedOrder._meta.concrete_fields if each.attname == name)
+
+
+def _update_of_facts(statement: _Statement, change: Change) -> str:
+    assigned = ", ".join(
+        f'"{each.column}" = {statement.place(each, change.facts[each.attname])}'
+        for each in OrderFacts._meta.concrete_fields
+        if each.attname in change.facts
+    )
+    return f"UPDATE order_facts SET {assigned} FROM written WHERE order_id = written.id"  # noqa: S608
 
 
 def _insertion(statement: _Statement, row: models.Model, source: str = "") -> str:
@@ -325,6 +406,8 @@ def _write_in_steps(change: Change, connection: BaseDatabaseWrapper) -> bool:
             change.fill.save(force_insert=True, using=alias)
         for move in change.moves:
             _move(change, move, alias)
+        OrderFacts.objects.using(alias).filter(pk=order.pk).update(**change.facts)
+        _change_of_day(order).save(force_insert=True, using=alias)
         change.event.save(force_insert=True, using=alias)
     return True
 

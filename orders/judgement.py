@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from monitoring.prices import BidAsk
 from orders import compliance, risk
 from orders.assessment import Assessment, Context, Contribution, Severity, assessment_as_json, context_as_json
 from orders.choices import Instrument, LegAction, OrderType, Side, TimeInForce
@@ -39,6 +40,8 @@ class Judgement:
     high_looked_until: datetime | None = None
     policy_number: int | None = None
     """The version's number in the database; None for a policy that is only a file."""
+    quote: BidAsk | None = None
+    """The last bid and ask, of what goes to the broker."""
 
     @property
     def blocks(self) -> tuple[Contribution, ...]:
@@ -80,8 +83,23 @@ class Judgement:
         quote = self.context.quote
         if quote is None or self.ticket.legs:
             return None
+        return quote.price if self._is_recent(quote.at) else None
+
+    @property
+    def arrival(self) -> dict[str, Decimal | None]:
+        """The columns of what the market was when the order came to the broker: one unit's price, bid and ask, each as
+        recent as the policy wants it. None of a combination.
+        """
+        quote = self.quote if self.quote and self._is_recent(self.quote.at) else None
+        return {
+            "arrival_price": self.price,
+            "arrival_bid": quote.bid if quote else None,
+            "arrival_ask": quote.ask if quote else None,
+        }
+
+    def _is_recent(self, at: datetime) -> bool:
         limit = self.policy.max_quote_age_seconds
-        return None if limit is not None and (self.context.now - quote.at).total_seconds() > limit else quote.price
+        return limit is None or (self.context.now - at).total_seconds() <= limit
 
     @property
     def violations(self) -> str:
@@ -135,8 +153,9 @@ def judge_each(questions: Sequence[Question], *, now: datetime) -> list[Judgemen
             number=in_force.number,
             state_number=gathered.state_number,
             high_looked_until=gathered.high_looked_until,
+            quote=gathered.quotes.get(place),
         )
-        for question, context in zip(questions, gathered.contexts, strict=True)
+        for place, (question, context) in enumerate(zip(questions, gathered.contexts, strict=True))
     ]
 
 
@@ -148,6 +167,7 @@ def judge_in(
     number: int,
     state_number: int = 0,
     high_looked_until: datetime | None = None,
+    quote: BidAsk | None = None,
 ) -> Judgement:
     """Runs every rule on the order in a context that was gathered before, under the policy of that number. Nothing may
     be decided on it without the number of the trading state that was seen.
@@ -161,6 +181,7 @@ def judge_in(
         ticket=ticket,
         state_number=state_number,
         high_looked_until=high_looked_until,
+        quote=quote,
     )
 
 

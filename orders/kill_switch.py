@@ -13,10 +13,11 @@ from django.db.models import QuerySet
 from emo_site.db.fields import current_environment
 from orders import journal, trading_state
 from orders.choices import EventKind, OrderStatus, TradingState
+from orders.entitlement import require
 from orders.models import OrderEvent, StagedOrder, TradingStateChange
 from orders.reading import read
 from orders.refusal import Refused
-from orders.steps import change, require
+from orders.steps import change
 
 NOT_AT_BROKER = (OrderStatus.DRAFT, OrderStatus.BLOCKED, OrderStatus.PENDING_REVIEW, OrderStatus.APPROVED)
 AT_BROKER = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)

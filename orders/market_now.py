@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import OperationalError
 
-from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.aliases import is_with_orders
 from emo_site.db.outage import reason_of
 from monitoring.choices import EventType
 from monitoring.models import MarketEvent
@@ -74,7 +74,7 @@ def market_now(*, symbols: Iterable[str], options: Iterable[str], underlying: st
         equity = MarketEvent.objects.latest_of(EventType.EQUITY, "", at=now)
         rank = MarketEvent.objects.latest_of(EventType.IV_RANK, underlying, at=now)
     except OperationalError as error:
-        if database_of(MarketEvent._meta.app_label) == PRIMARY_ALIAS:
+        if is_with_orders(MarketEvent._meta.app_label):
             raise
         return MarketNow(at=now, unavailable=f"market data can't be read ({reason_of(error)})")
     spot = prices.get(underlying)

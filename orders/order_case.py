@@ -40,7 +40,7 @@ class OrderCase:
     """The last one, whole, as its event keeps it."""
     market: MarketNow
     end_market: MarketNow | None
-    """The market when an order ended of which something was left; None for every other order."""
+    """The market when an order ended of which something was left and which has no price of its end; else None."""
     now: datetime
 
     @property
@@ -63,7 +63,12 @@ class OrderCase:
 
     @property
     def end_price(self) -> Decimal | None:
-        """What one unit costs where the order ended; of one that is open still, now."""
+        """What one unit cost where the order ended, as it was stored then or as the market tells; of one that is open
+        still, what it costs now.
+        """
+        stored: Decimal | None = self.order.end_price
+        if stored is not None:
+            return stored
         return self.price_now if self.end_market is None else self._price_in(self.end_market)
 
     @cached_property
@@ -147,9 +152,12 @@ def _symbols(ticket: Ticket, judged: Context | None, underlying: str) -> tuple[l
 def _end_market(
     order: StagedOrder, ticket: Ticket, underlying: str, events: tuple[OrderEvent, ...]
 ) -> MarketNow | None:
-    """Only a cancelled or expired order whose rest was never filled asks it, of its own symbols."""
+    """Only an order that ended at the broker before prices of ends were stored asks it, of its own symbols; and a
+    combination, whose price is that of its legs.
+    """
     at_broker = any(event.to_status in AT_BROKER for event in events)
-    if OrderStatus(order.status) not in TERMINAL or not order.leaves_quantity or not at_broker:
+    given_up = OrderStatus(order.status) in TERMINAL and order.leaves_quantity and at_broker
+    if not given_up or order.end_price is not None:
         return None
     # A fill that is put right or taken back after the end does not move the end.
     since = list(takewhile(lambda event: event.to_status == order.status, reversed(events)))

@@ -170,6 +170,7 @@ def _costs(
     rows = [_review_delay(order, multiplier)]
     if fills:
         rows += _of_fills(fills, multiplier, multipliers)
+    if fills or order.end_price is not None:
         rows += _shortfall(order, fills, multiplier, end_price)
     return tuple(rows)
 
@@ -256,7 +257,7 @@ def _why_no_shortfall(order: StagedOrder, fills: Sequence[ExecutedOrder], end_pr
         return "its legs were filled one by one, their fills have no net price"
     if order.decision_price is None:
         return "no price is on record for when it was staged"
-    if order.arrival_price is None:
+    if order.arrival_price is None and fills:
         return "no price is on record for when it was submitted"
     if order.leaves_quantity and end_price is None:
         return "no price is on record for what was not filled"

@@ -28,6 +28,7 @@ DID: Mapping[EventKind, str] = {
     EventKind.REJUDGED: "had it judged again",
     EventKind.RETURNED: "returned it to review",
     EventKind.SUBMITTED: "submitted it",
+    EventKind.ACKNOWLEDGED: "recorded that the broker has it",
     EventKind.FILLED: "recorded a fill",
     EventKind.CORRECTED: "corrected a fill",
     EventKind.BUSTED: "took a fill back",

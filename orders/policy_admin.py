@@ -35,7 +35,7 @@ CHANGE = "admin:orders_policyversion_change"
 STANDING_TONES = {"in force": "good", "waits for approval": "warn", "scheduled": "accent"}
 EFFECT_TONES = {"loosens": "bad", "tightens": "good"}
 # Worth telling to whoever looks for the button.
-TOLD = {"SELF_APPROVAL", "STALE"}
+TOLD = {"SELF_APPROVAL", "SECOND_FACTOR_REQUIRED", "STALE"}
 
 
 class ProposalForm(forms.Form):

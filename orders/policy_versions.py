@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max, Q, QuerySet
 
 from emo_site.db.aliases import PRIMARY_ALIAS
+from orders.entitlement import require
 from orders.models import PolicyVersion
 from orders.policy import InvalidPolicy, Policy, parse_policy
 from orders.policy_diff import Change, Effect, changes, loosens
@@ -123,7 +124,7 @@ def propose(
     """Writes the next version. It is in force at once, or from `effective_from` on, unless it loosens a limit of the
     version in force or of one that is scheduled: then it waits. Raises InvalidPolicy, Refused.
     """
-    _require(actor, PROPOSE, "propose a policy")
+    require(actor, PROPOSE, "propose a policy")
     if not reason.strip():
         raise Refused("REASON_REQUIRED", "A policy needs the reason why it is proposed.")
     if effective_from is not None and effective_from < now:
@@ -150,7 +151,7 @@ def propose(
 
 def check_approval(version: PolicyVersion, *, actor: User, newest: int) -> None:
     """Raises the refusal that version, actor and the newest version with effect tell. Pages ask it what to offer."""
-    _require(actor, APPROVE, "approve a policy")
+    require(actor, APPROVE, "approve a policy")
     _check_undecided(version)
     if version.proposed_by_id == actor.pk:
         raise Refused("SELF_APPROVAL", f"{actor} proposed policy {version.number}: somebody else must approve.")
@@ -187,14 +188,14 @@ def check_withdrawal(version: PolicyVersion, *, actor: User, now: datetime) -> N
     is_own = version.proposed_by_id == actor.pk
     if is_scheduled and any(change["effect"] == Effect.TIGHTENS for change in version.changes):
         # What was going to be tighter stays loose: that takes two, as every loosening does.
-        _require(actor, APPROVE, "call off a policy that tightens")
+        require(actor, APPROVE, "call off a policy that tightens")
         if is_own:
             raise Refused(
                 "SELF_APPROVAL",
                 f"{actor} proposed policy {version.number}: it tightens, somebody else must call it off.",
             )
     elif not is_own:
-        _require(actor, APPROVE, "withdraw the policy of somebody else")
+        require(actor, APPROVE, "withdraw the policy of somebody else")
 
 
 def withdraw(number: int, *, actor: User, now: datetime) -> PolicyVersion:
@@ -309,8 +310,3 @@ def _get(number: int) -> PolicyVersion:
     if found is None:
         raise Refused("UNKNOWN_POLICY", f"There is no policy {number}.")
     return found
-
-
-def _require(actor: User, permission: str, what: str) -> None:
-    if not actor.has_perm(permission):
-        raise Refused("NOT_PERMITTED", f"{actor} may not {what}: the permission {permission} is missing.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,20 +18,25 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from emo_site.db import prepared
 from orders.choices import AT_BROKER, FillKind
 from orders.models import ExecutedOrder, OrderEvent, OrderLeg, StagedOrder
+from orders.order_facts import FillSums
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
     """One order as it is on record. `fills` are (leg's position or None, quantity, price) of those that still hold:
-    neither taken back nor put right by a later row, the first of them executed at `first_fill_at`. `was_at_broker`:
-    whether it ever was.
+    neither taken back nor put right by a later row, the first of them executed at `first_fill_at`; `fill_sums` has
+    their fees and times. `was_at_broker`: whether it ever was.
     """
 
     order: StagedOrder
     legs: tuple[OrderLeg, ...]
     fills: tuple[tuple[int | None, Decimal, Decimal], ...]
     was_at_broker: bool
-    first_fill_at: datetime | None
+    fill_sums: FillSums
+
+    @property
+    def first_fill_at(self) -> datetime | None:
+        return self.fill_sums.first_at
 
 
 def read(order_ids: Sequence[UUID]) -> dict[UUID, Recorded]:
@@ -41,6 +46,14 @@ def read(order_ids: Sequence[UUID]) -> dict[UUID, Recorded]:
         found = (_recorded(row, connection) for row in prepared.rows(connection, _sql(), [list(order_ids)]))
         return {each.order.pk: each for each in found}
     return _read_by_model(order_ids, connection.alias)
+
+
+def fill_sums(fills: Iterable[tuple[Decimal, datetime]]) -> FillSums:
+    """Of (fees, at) pairs."""
+    found = FillSums()
+    for fees, at in fills:
+        found = found.and_one_more(fees, at)
+    return found
 
 
 # ---- PostgreSQL ------------------------------------------------------------------------------------------------------
@@ -63,7 +76,7 @@ SELECT {columns},
    FROM order_legs AS leg WHERE leg.order_id = o.id)::text,
   (SELECT json_agg(json_build_array((SELECT position FROM order_legs WHERE id = fill.leg_id),
                                     fill.execution_quantity::text, fill.execution_price::text,
-                                    fill.execution_timestamp)
+                                    fill.execution_timestamp, fill.fees::text)
                    ORDER BY fill.execution_timestamp, fill.id)
    FROM executed_orders AS fill
    WHERE fill.staged_order_id = o.id AND fill.kind <> '{FillKind.BUST}'
@@ -90,9 +103,9 @@ def _recorded(row: tuple[Any, ...], connection: BaseDatabaseWrapper) -> Recorded
     return Recorded(
         order=order,
         legs=tuple(_leg(order, *each) for each in _list(legs)),
-        fills=tuple((position, Decimal(quantity), Decimal(price)) for position, quantity, price, _ in holding),
+        fills=tuple((position, Decimal(quantity), Decimal(price)) for position, quantity, price, *_ in holding),
         was_at_broker=was_at_broker,
-        first_fill_at=datetime.fromisoformat(holding[0][3]) if holding else None,
+        fill_sums=fill_sums((Decimal(fees), datetime.fromisoformat(at)) for *_, at, fees in holding),
     )
 
 
@@ -133,7 +146,7 @@ def _read_by_model(order_ids: Sequence[UUID], alias: str) -> dict[UUID, Recorded
     fills: dict[UUID, list[Any]] = {}
     holding = ExecutedOrder.objects.using(alias).filter(staged_order__in=orders).holding()
     for pk, *fill in holding.values_list(
-        "staged_order_id", "leg__position", "execution_quantity", "execution_price", "execution_timestamp"
+        "staged_order_id", "leg__position", "execution_quantity", "execution_price", "execution_timestamp", "fees"
     ):
         fills.setdefault(pk, []).append(fill)
     sent = OrderEvent.objects.using(alias).filter(order__in=orders, to_status__in=AT_BROKER)
@@ -142,9 +155,9 @@ def _read_by_model(order_ids: Sequence[UUID], alias: str) -> dict[UUID, Recorded
         pk: Recorded(
             order=order,
             legs=tuple(legs.get(pk, ())),
-            fills=tuple((position, quantity, price) for position, quantity, price, _ in fills.get(pk, ())),
+            fills=tuple((position, quantity, price) for position, quantity, price, *_ in fills.get(pk, ())),
             was_at_broker=pk in at_broker,
-            first_fill_at=fills[pk][0][-1] if pk in fills else None,
+            fill_sums=fill_sums((fees, at) for *_, at, fees in fills.get(pk, ())),
         )
         for pk, order in orders.items()
     }

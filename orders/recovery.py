@@ -34,13 +34,15 @@ ASK_THE_BROKER = "left to a person: ask the broker, then record the fill, the re
 
 
 def unanswered(*, now: datetime, answer_within: timedelta) -> Iterator[Leftover]:
-    """Orders that were handed to the broker longer ago than `answer_within`, without a fill or a refusal since.
+    """Orders that were handed to the broker longer ago than `answer_within`, without its acknowledgement, a fill or a
+    refusal since.
 
     By this desk, or by another system before the import; where the trail tells of neither, since it was made.
     """
     handed = Max("events__at", filter=Q(events__kind__in=(EventKind.SUBMITTED, EventKind.IMPORTED)))
     waiting = (
         StagedOrder.objects.filter(status=OrderStatus.SUBMITTED)
+        .exclude(Exists(OrderEvent.objects.filter(order_id=OuterRef("pk"), kind=EventKind.ACKNOWLEDGED)))
         .annotate(since=Coalesce(handed, "created_at"))
         .filter(since__lt=now - answer_within)
         .order_by("since", "pk")

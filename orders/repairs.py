@@ -74,6 +74,7 @@ def rebook(order_id: UUID, *, now: datetime, actor: str) -> StagedOrder:
                 "overfill": {what: str(by) for what, by in filled.overfills.items()},
             },
             columns=sums(recorded, filled, last_at),
+            fill_sums=recorded.fill_sums,
         )
     )
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from orders import changes, journal
-from orders.choices import OrderStatus
+from orders import changes, end_prices, journal, refused_decisions
+from orders.choices import Attempt, OrderStatus
 from orders.journal import Change
 from orders.judgement import judge_each
 from orders.models import StagedOrder
@@ -46,7 +46,9 @@ def approve_each(
             except Refused as refused:
                 yield refused
 
-    return _decided(OrderStatus.APPROVED, order_ids, expected_events, actor, make)
+    outcomes = _decided(OrderStatus.APPROVED, order_ids, expected_events, actor, make)
+    _record(outcomes, Attempt.APPROVE, actor, now)
+    return outcomes
 
 
 def reject_each(
@@ -63,7 +65,9 @@ def reject_each(
     def make(passed: Sequence[Recorded]) -> Iterable[Change]:
         return [changes.rejected(each.order, actor, now, reason) for each in passed]
 
-    return _decided(OrderStatus.REJECTED, order_ids, expected_events, actor, make)
+    outcomes = _decided(OrderStatus.REJECTED, order_ids, expected_events, actor, make)
+    _record(outcomes, Attempt.REJECT, actor, now)
+    return outcomes
 
 
 def cancel_each(
@@ -77,9 +81,17 @@ def cancel_each(
     """`cancel` of many."""
 
     def make(passed: Sequence[Recorded]) -> Iterable[Change]:
-        return [changes.cancelled(each.order, actor, now, reason) for each in passed]
+        ends = end_prices.columns([each.order for each in passed], now=now)
+        return [changes.cancelled(each.order, actor, now, reason, ends.get(each.order.pk, {})) for each in passed]
 
-    return _decided(OrderStatus.CANCELLED, order_ids, expected_events, actor, make)
+    outcomes = _decided(OrderStatus.CANCELLED, order_ids, expected_events, actor, make)
+    _record(outcomes, Attempt.CANCEL, actor, now)
+    return outcomes
+
+
+def _record(outcomes: Sequence[Outcome], attempt: Attempt, actor: User, now: datetime) -> None:
+    refusals = {each.order_id: each.refused for each in outcomes if each.refused is not None}
+    refused_decisions.record(refusals, attempt, actor=actor, now=now)
 
 
 def _decided(

@@ -7,16 +7,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin, User
+from django.contrib.auth.models import AbstractBaseUser, User
 
 from orders import audit, compliance, journal
 from orders.assessment import Severity
 from orders.choices import TRANSITIONS, EventKind, OrderStatus
+from orders.entitlement import require
 from orders.holdings import Move
 from orders.journal import Change
 from orders.models import ExecutedOrder, StagedOrder
+from orders.order_facts import FillSums
 from orders.reading import Recorded, read
 from orders.refusal import Refused
+from orders.ticket import InvalidTicket, check_text
+
+BROKER_ORDER_ID_LENGTH = 128
 
 # What a person needs to lead an order to a status. (Its creator may cancel it without.)
 PERMISSIONS = {
@@ -73,11 +78,6 @@ def check(order: StagedOrder, to: OrderStatus, *, actor: User) -> None:
     check_legal(order, to)
 
 
-def require(actor: PermissionsMixin | AnonymousUser, permission: str, what: str) -> None:
-    if not actor.has_perm(permission):
-        raise Refused("NOT_PERMITTED", f"{actor} may not {what}: the permission {permission} is missing.")
-
-
 def check_four_eyes(order: StagedOrder, actor: AbstractBaseUser) -> None:
     verdict = compliance.self_approval(created_by=order.created_by.get_username(), reviewer=actor.get_username())
     if verdict.severity == Severity.BLOCK:
@@ -87,6 +87,15 @@ def check_four_eyes(order: StagedOrder, actor: AbstractBaseUser) -> None:
 def check_legal(order: StagedOrder, to: OrderStatus) -> None:
     if to not in TRANSITIONS[OrderStatus(order.status)]:
         raise Refused("ILLEGAL_TRANSITION", f"This {order.get_status_display()} order can't become {to.label}.")
+
+
+def check_acknowledged(order: StagedOrder, broker_order_id: str) -> None:
+    """Only what was handed to the broker, under an id, is acknowledged. Raises Refused, InvalidTicket."""
+    check_text("broker_order_id", broker_order_id, BROKER_ORDER_ID_LENGTH)
+    if not broker_order_id.strip():
+        raise InvalidTicket("broker_order_id", broker_order_id, "the broker's id of the order is needed")
+    if order.submitted_at is None:
+        raise Refused("NOT_AT_BROKER", f"This {order.get_status_display()} order was never handed to the broker.")
 
 
 def require_reason(reason: str, message: str) -> None:
@@ -116,6 +125,7 @@ def change(
     columns: dict[str, Any] | None = None,
     state_number: int | None = None,
     fill: ExecutedOrder | None = None,
+    fill_sums: FillSums | None = None,
     moves: Sequence[Move] = (),
     from_status: str | None = None,
 ) -> Change:
@@ -134,7 +144,15 @@ def change(
         reason=reason,
         seen=seen_before(order) if seen is None else seen,
     )
-    return Change(order=order, event=event, columns=columns or {}, state_number=state_number, fill=fill, moves=moves)
+    return Change(
+        order=order,
+        event=event,
+        columns=columns or {},
+        state_number=state_number,
+        fill=fill,
+        fill_sums=fill_sums,
+        moves=moves,
+    )
 
 
 def take(wanted: Change) -> StagedOrder:

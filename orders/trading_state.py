@@ -11,9 +11,10 @@ from django.db import IntegrityError, transaction
 from emo_site.db.aliases import PRIMARY_ALIAS
 from emo_site.db.fields import current_environment
 from orders.choices import TradingState
+from orders.entitlement import require
 from orders.models import TradingStateChange
 from orders.refusal import Refused
-from orders.steps import require, require_reason
+from orders.steps import require_reason
 
 HALTS = ("orders.halt_tradingstatechange", "restrict trading")
 RELEASES = ("orders.release_tradingstatechange", "release trading")

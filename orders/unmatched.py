@@ -13,12 +13,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from emo_site.db.fields import current_environment
+from orders.entitlement import require
 from orders.fill import Fill
 from orders.fills import RECORDS_FILLS, record_execution
 from orders.models import ExecutedOrder, StagedOrder, UnmatchedFill
 from orders.plain_values import as_plain, from_plain
 from orders.refusal import Refused
-from orders.steps import require, unknown
+from orders.steps import unknown
 
 # A broker's report is refused for good only where it is no news; else it is kept until it fits.
 NO_NEWS = frozenset({"DUPLICATE_EXECUTION"})

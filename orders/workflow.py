@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from emo_site.db.uuid7 import uuid7
-from orders import approval, audit, changes, equity, journal
-from orders.choices import EventKind, OrderStatus
+from orders import approval, audit, changes, end_prices, equity, journal
+from orders.choices import Attempt, EventKind, OrderStatus
 from orders.context import Question
+from orders.entitlement import require
 from orders.fills import (
     CLOCK_TOLERANCE,
     RECORDS_FILLS,
@@ -28,6 +30,7 @@ from orders.fills import (
 from orders.judgement import Judgement, judge, listed
 from orders.models import OrderLeg, RuleOverride, StagedOrder
 from orders.refusal import Refused
+from orders.refused_decisions import recorded, recording
 from orders.rule_registry import can_be_overridden
 from orders.several import Outcome, approve_each, cancel_each, reject_each
 from orders.standing import in_shard_of
@@ -35,10 +38,11 @@ from orders.steps import (
     PERMISSIONS,
     change,
     check,
+    check_acknowledged,
     check_four_eyes,
     found,
-    require,
     require_reason,
+    seen_before,
     take,
 )
 from orders.ticket import Ticket, TicketLeg
@@ -50,6 +54,7 @@ __all__ = [
     "RECORDS_FILLS",
     "Outcome",
     "Refused",
+    "acknowledge",
     "approve",
     "approve_each",
     "ask_changes",
@@ -98,15 +103,12 @@ def stage(
     if replaces is not None and created_at is not None:
         # Of another day than now, the two would lock the sums of their days in the order in which nobody else does.
         raise ValueError(f"created_at={created_at.isoformat()}: an order that replaces another is written now")
-    with transaction.atomic() if replaces else nullcontext():
+    with (
+        recording(replaces, Attempt.REPLACE, actor=created_by, now=now) if replaces else nullcontext(),
+        transaction.atomic() if replaces else nullcontext(),
+    ):
         if replaces is not None:
-            cancel(
-                replaces,
-                actor=created_by,
-                now=now,
-                reason="replaced by a new order",
-                expected_events=replaced_events,
-            )
+            _cancelled(replaces, created_by, now, "replaced by a new order", replaced_events)
         question = Question(ticket=ticket, created_by=created_by.get_username(), staged_at=created_at)
         judgement = judge(question, now=now)
         order = _order(ticket, judgement, created_by=created_by, now=now, created_at=created_at or now)
@@ -119,6 +121,7 @@ def stage(
         return _approved_by_policy(order, judgement, now)
 
 
+@recorded(Attempt.APPROVE)
 def approve(
     order_id: UUID, *, actor: User, now: datetime, note: str = "", expected_events: int | None = None
 ) -> StagedOrder:
@@ -129,6 +132,7 @@ def approve(
     return _with_reviewer(take(changes.approved(recorded.order, judgement, actor, now, note)), actor)
 
 
+@recorded(Attempt.REJECT)
 def reject(
     order_id: UUID, *, actor: User, now: datetime, reason: str, expected_events: int | None = None
 ) -> StagedOrder:
@@ -137,6 +141,7 @@ def reject(
     return _with_reviewer(take(changes.rejected(order, actor, now, reason)), actor)
 
 
+@recorded(Attempt.ASK_CHANGES)
 def ask_changes(
     order_id: UUID, *, actor: User, now: datetime, reason: str, expected_events: int | None = None
 ) -> StagedOrder:
@@ -157,13 +162,15 @@ def ask_changes(
     )
 
 
+@recorded(Attempt.CANCEL)
 def cancel(
     order_id: UUID, *, actor: User, now: datetime, reason: str = "", expected_events: int | None = None
 ) -> StagedOrder:
     """Withdraws an open order; its creator may, and whoever has the permission."""
-    return take(changes.cancelled(found(order_id, expected_events).order, actor, now, reason))
+    return _cancelled(order_id, actor, now, reason, expected_events)
 
 
+@recorded(Attempt.SUBMIT)
 def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int | None = None) -> StagedOrder:
     """Marks an approved order as handed to the broker. Where its approval went stale, or the rules block it by now, it
     goes back to review; in that case the order is changed (pending_review, with an event) and Refused is raised.
@@ -176,7 +183,7 @@ def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int |
         require(actor, *PERMISSIONS[OrderStatus.SUBMITTED])
         return order
     check(order, OrderStatus.SUBMITTED, actor=actor)
-    judgement = judge(changes.question(recorded), now=now)
+    judgement = judge(changes.question(recorded, for_broker=True), now=now)
     if stale := changes.no_longer_holds(order, judgement):
         take(changes.returned(order, judgement, actor, now, stale))
         raise Refused("RETURNED_TO_REVIEW", stale)
@@ -188,12 +195,43 @@ def submit(order_id: UUID, *, actor: User, now: datetime, expected_events: int |
             actor=actor,
             now=now,
             seen=judgement.as_json(),
-            columns={"submitted_at": now, "arrival_price": judgement.price, **changes.assessed(order, judgement)},
+            columns={"submitted_at": now, **judgement.arrival, **changes.assessed(order, judgement)},
             state_number=judgement.state_number,
         )
     )
 
 
+@recorded(Attempt.ACKNOWLEDGE)
+def acknowledge(
+    order_id: UUID, *, actor: User, now: datetime, broker_order_id: str, expected_events: int | None = None
+) -> StagedOrder:
+    """The broker has a submitted order, under an id of its own; the order stays what it is.
+
+    It may come after a fill or a cancellation that it raced. The same once more changes nothing; another id for the
+    same order is refused: one of the two is not this order's.
+    """
+    order = found(order_id, expected_events).order
+    require(actor, *PERMISSIONS[OrderStatus.BROKER_REJECTED])
+    check_acknowledged(order, broker_order_id)
+    known = order.events.filter(kind=EventKind.ACKNOWLEDGED).values_list("seen__broker_order_id", flat=True).first()
+    if known == broker_order_id:
+        return order
+    if known is not None:
+        raise Refused("ACKNOWLEDGED_BEFORE", f"broker_order_id={broker_order_id!r}: the broker has it as {known!r}.")
+    return take(
+        change(
+            order,
+            OrderStatus(order.status),
+            kind=EventKind.ACKNOWLEDGED,
+            actor=actor,
+            now=now,
+            reason=f"the broker's id is {broker_order_id}",
+            seen={**seen_before(order), "broker_order_id": broker_order_id},
+        )
+    )
+
+
+@recorded(Attempt.BROKER_REJECT)
 def broker_reject(
     order_id: UUID, *, actor: User, now: datetime, reason: str, expected_events: int | None = None
 ) -> StagedOrder:
@@ -202,10 +240,19 @@ def broker_reject(
     check(order, OrderStatus.BROKER_REJECTED, actor=actor)
     require_reason(reason, "The broker's reason is needed.")
     return take(
-        change(order, OrderStatus.BROKER_REJECTED, kind=EventKind.BROKER_REJECTED, actor=actor, now=now, reason=reason)
+        change(
+            order,
+            OrderStatus.BROKER_REJECTED,
+            kind=EventKind.BROKER_REJECTED,
+            actor=actor,
+            now=now,
+            reason=reason,
+            columns=_end(order, now),
+        )
     )
 
 
+@recorded(Attempt.REJUDGE)
 def rejudge(
     order_id: UUID, *, actor: User, now: datetime, reason: str = "", expected_events: int | None = None
 ) -> StagedOrder:
@@ -247,6 +294,7 @@ def check_override(order: StagedOrder, *, actor: User) -> None:
     _check_waits(order)
 
 
+@recorded(Attempt.OVERRIDE)
 def override(
     order_id: UUID,
     *,
@@ -300,7 +348,9 @@ def override(
 def expire(*, now: datetime) -> list[StagedOrder]:
     """Expires every open order whose expires_at has passed; an order that somebody else changes meanwhile is left."""
     expired = []
-    for order in StagedOrder.objects.overdue(now):
+    overdue = list(StagedOrder.objects.overdue(now))
+    ends = end_prices.columns(overdue, now=now)
+    for order in overdue:
         wanted = change(
             order,
             OrderStatus.EXPIRED,
@@ -308,6 +358,7 @@ def expire(*, now: datetime) -> list[StagedOrder]:
             actor="expire_orders",
             now=now,
             reason=f"expires_at {order.expires_at:%Y-%m-%d %H:%M:%S} UTC has passed",
+            columns=ends.get(order.pk, {}),
         )
         if journal.write(wanted):
             expired.append(order)
@@ -347,6 +398,15 @@ def _approved_by_policy(order: StagedOrder, judgement: Judgement, now: datetime)
     # Whoever was faster has decided: the order waits, or is cancelled.
     journal.write(wanted)
     return order
+
+
+def _cancelled(order_id: UUID, actor: User, now: datetime, reason: str, expected_events: int | None) -> StagedOrder:
+    order = found(order_id, expected_events).order
+    return take(changes.cancelled(order, actor, now, reason, _end(order, now)))
+
+
+def _end(order: StagedOrder, now: datetime) -> dict[str, Any]:
+    return dict(end_prices.columns([order], now=now).get(order.pk, {}))
 
 
 def _check_waits(order: StagedOrder) -> None:

@@ -41,6 +41,8 @@ TEXT = """\
 - **Submitting** runs the rules once more. An order that they block by then, or whose approval does not hold any more,
   goes back to review, with an event that says why. Whoever submits a second time is told what is so; nothing is sent
   twice.
+- **The broker's acknowledgement** (`workflow.acknowledge`) puts its id of the order into the trail and changes nothing
+  else; it may come after a fill that it raced. An order that has one is not *unanswered* for `manage.py recover`.
 - **The trading state** (`manage.py trading_state`) halts everything at once: HALTED lets nothing through and withdraws
   what is not at the broker, REDUCING only what reduces a position. A decision that was judged before the halt is not
   written after it. Whoever restricted trading does not release it; the database refuses that, too.

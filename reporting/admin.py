@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin
 
 from emo_site import display
 from emo_site.record_admin import RecordAdmin, period_filter, values_filter
+from orders.standing import trading_day
 from reporting.models import StrategyPerformance
 
 
@@ -14,19 +17,25 @@ class StrategyPerformanceAdmin(RecordAdmin):
     list_display = (
         "strategy_name",
         "environment",
-        "period",
+        "kind",
+        "dates",
         "return_percent",
         "sharpe",
         "drawdown_percent",
         "total_trades",
         "pnl",
     )
-    list_filter = (values_filter("strategy_name", "strategy"), period_filter("period_start"))
+    list_filter = ("period", values_filter("strategy_name", "strategy"), period_filter("period_start"))
     ordering = ("-period_start", "strategy_name")
 
     @admin.display(description="period")
-    def period(self, row: StrategyPerformance) -> str:
-        return f"{row.period_start:%Y-%m-%d} to {row.period_end:%Y-%m-%d}"
+    def kind(self, row: StrategyPerformance) -> str:
+        return str(row.get_period_display())
+
+    @admin.display(description="days in New York")
+    def dates(self, row: StrategyPerformance) -> str:
+        first, last = trading_day(row.period_start), trading_day(row.period_end - timedelta(microseconds=1))
+        return f"{first}" if first == last else f"{first} to {last}"
 
     @admin.display(description="return")
     def return_percent(self, row: StrategyPerformance) -> str:

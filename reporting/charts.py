@@ -50,6 +50,8 @@ class Share:
     value: str
     width: float
     tone: str = "accent"
+    url: str = ""
+    """Of the rows behind it, empty where there is no list of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

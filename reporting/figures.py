@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One number on a page. `note` says estimator, unit and n, or why there is none."""
+    """One number on a page. `note` says estimator, unit and n, or why there is none; `url` leads to its rows."""
 
     label: str
     value: str
     note: str = ""
+    url: str = ""
 
 
 def said_by(error: Exception) -> str:

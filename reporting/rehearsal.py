@@ -17,7 +17,7 @@ from uuid import uuid4
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 
-from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.aliases import PRIMARY_ALIAS, holders_of
 from emo_site.db.health import models_asked_within
 from monitoring import events
 from monitoring.choices import EventType
@@ -60,7 +60,7 @@ class Rehearsal:
 
 def rehearse(*, now: datetime, seconds: float) -> Rehearsal:
     """Raises Failed, Refused, and what the drivers raise; nothing is left behind then either."""
-    aliases = list(dict.fromkeys((PRIMARY_ALIAS, database_of("monitoring"))))
+    aliases = list(dict.fromkeys((PRIMARY_ALIAS, *holders_of("monitoring"))))
     with ExitStack() as asked:
         for alias in aliases:
             asked.enter_context(models_asked_within(alias, seconds))

@@ -14,26 +14,53 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from reporting.health_report import InstitutionalReport
-from reporting.order_review import OrderReview
+from reporting.order_report import OrderReview
+from reporting.strategy_comparison import StrategyComparison
+from reporting.strategy_sheet import StrategySheet
 
-Report = InstitutionalReport | OrderReview
+Report = InstitutionalReport | OrderReview | StrategyComparison | StrategySheet
 
 TEMPLATES: dict[type, str] = {
     InstitutionalReport: "reports/institutional.html",
     OrderReview: "reports/orders.html",
+    StrategyComparison: "reports/strategies.html",
+    StrategySheet: "reports/strategy.html",
+}
+_NAMES: dict[type, str] = {
+    InstitutionalReport: "institutional",
+    OrderReview: "orders",
+    StrategyComparison: "strategies",
+    StrategySheet: "strategy",
 }
 # What only the page's layout needs; a program that reads the JSON has the figures themselves.
 PRESENTATION = frozenset(
-    {"headline", "tone", "system_tone", "last_run_tone", "url", "bars", "score_line", "x", "y", "width", "height"}
+    {
+        "headline",
+        "tone",
+        "system_tone",
+        "last_run_tone",
+        "url",
+        "drawing",
+        "bars",
+        "score_line",
+        "x",
+        "y",
+        "width",
+        "height",
+    }
 )
 
 
 def name_of(report: Report) -> str:
-    return "orders" if isinstance(report, OrderReview) else "institutional"
+    return _NAMES[type(report)]
 
 
 def rows_of(report: Report) -> int:
     """How many rows that tell of a single order it holds."""
+    if isinstance(report, StrategyComparison):
+        return 0
+    if isinstance(report, StrategySheet):
+        return len(report.trades.rows)
     return len(report.recent_orders if isinstance(report, OrderReview) else report.recent_activity)
 
 
@@ -71,7 +98,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def _is_presentation(name: str) -> bool:
-    return name in PRESENTATION or name.endswith("_text")
+    return name in PRESENTATION or name.endswith(("_text", "_drawing", "_url", "_width"))
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from django.db import DatabaseError, connections, router
 from django.db.models import Model
 
 from emo_site.db import deadline
-from emo_site.db.aliases import PRIMARY_ALIAS, apps_of, database_of, is_replica
+from emo_site.db.aliases import PRIMARY_ALIAS, apps_of, database_of, is_made_in, is_replica
 from emo_site.db.health import asked_within, models_asked_within, unapplied_migrations
 from emo_site.db.replicas import reading_from_replica
 from monitoring import health
@@ -80,7 +80,7 @@ class SystemCheck:
 
 
 # Given the seconds that it has: what it finds, most often one part.
-_Work = Callable[[float], list[Part]]
+Work = Callable[[float], list[Part]]
 
 
 def run(probes: Sequence[Probe], *, timeout: float, now: datetime) -> SystemCheck:
@@ -88,7 +88,7 @@ def run(probes: Sequence[Probe], *, timeout: float, now: datetime) -> SystemChec
     started = time.perf_counter()
     results = health.run(probes, timeout=timeout * PROBES_SHARE, now=now)
     left = timeout - (time.perf_counter() - started)
-    parts = (*map(_of_probe, results), *_within(_works(results, now), max(0.1, left)))
+    parts = (*map(_of_probe, results), *within(_works(results, now), max(0.1, left)))
     return SystemCheck(
         at=now,
         environment=settings.EMO_ENV,
@@ -109,7 +109,7 @@ def _of_probe(result: ProbeResult) -> Part:
     )
 
 
-def _works(results: Sequence[ProbeResult], now: datetime) -> dict[tuple[str, ...], _Work]:
+def _works(results: Sequence[ProbeResult], now: datetime) -> dict[tuple[str, ...], Work]:
     """By the names of the parts that each of them finds."""
     return {
         ("router",): lambda seconds: [routing(seconds)],
@@ -120,8 +120,11 @@ def _works(results: Sequence[ProbeResult], now: datetime) -> dict[tuple[str, ...
     }
 
 
-def _within(works: dict[tuple[str, ...], _Work], seconds: float) -> list[Part]:
-    """All at once: one that hangs must not take the time of the others."""
+def within(works: dict[tuple[str, ...], Work], seconds: float) -> list[Part]:
+    """The parts that each of the works finds, by the names of what it looks at.
+
+    All at once: one that hangs must not take the time of the others. One that crashes has failed.
+    """
     ends_at = time.monotonic() + seconds
     slots: dict[tuple[str, ...], list[Part]] = {names: [] for names in works}
     threads = [
@@ -140,7 +143,7 @@ def _no_answer(names: tuple[str, ...], seconds: float) -> list[Part]:
     return _failed_first(names, f"No answer within {seconds:.1f} s.", remedy)
 
 
-def _do(names: tuple[str, ...], work: _Work, seconds: float, slot: list[Part]) -> None:
+def _do(names: tuple[str, ...], work: Work, seconds: float, slot: list[Part]) -> None:
     started = time.perf_counter()
     try:
         with deadline.within(seconds):
@@ -213,8 +216,10 @@ def _astray(model: type[Model]) -> list[str]:
         if read != home and not (is_replica(read) and home == PRIMARY_ALIAS):
             problems.append(f"{label} is read from {read} while pages are read from a replica")
     made = [alias for alias in settings.DATABASES if router.allow_migrate_model(alias, model)]
-    if made != [home]:
-        problems.append(f"the table of {label} is made in {', '.join(made) or 'no database'} instead of {home}")
+    wanted = [alias for alias in settings.DATABASES if is_made_in(alias, model._meta.app_label)]
+    if made != wanted:
+        where = ", ".join(wanted)
+        problems.append(f"the table of {label} is made in {', '.join(made) or 'no database'} instead of {where}")
     return problems
 
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from emo_site.db.keyset import BadPlace, Place
 from emo_site.outages import reads_from_replica
 from monitoring import health
-from orders import access
+from orders import access, saved_filters
+from orders.choices import FilterPlace
+from orders.models import StagedOrder
 from orders.moments import InvalidMoment, moment
-from reporting import health_report, order_review, rendering
+from reporting import health_report, order_export, order_scope, rendering
+from reporting.order_scope import BadScope, Scope
 from reporting.rendering import Report
 from reporting.shared_report import SharedReport
+from reporting.shared_review import SharedReviews
 
 # Many viewers, one probe run and one rendering.
 _shared = SharedReport(health.SharedRun(max_age=5.0))
+_reviews = SharedReviews()
 
 
 @require_safe
@@ -45,8 +53,33 @@ def institutional(request: HttpRequest) -> HttpResponse:
 @reads_from_replica
 @login_required
 @never_cache
-def orders(request: HttpRequest) -> HttpResponse:
-    return _respond(request, order_review.build(now=datetime.now(UTC)))
+def orders(request: HttpRequest) -> HttpResponseBase:
+    now = datetime.now(UTC)
+    try:
+        scope = order_scope.parse(request.GET, now=now)
+        place = Place.parse("older", request.GET["older"]) if "older" in request.GET else None
+    except (BadScope, BadPlace) as error:
+        return JsonResponse({"error": str(error)}, status=400)
+    if _wanted(request) in order_export.FORMATS:
+        return _exported(request, scope, now)
+    current = _reviews.current(scope, now, place)
+    return _respond(
+        request,
+        current.report,
+        body=current.body,
+        saved_views=saved_filters.of(cast(User, request.user), FilterPlace.REVIEW),
+        query=urlencode(scope.query),
+    )
+
+
+def _exported(request: HttpRequest, scope: Scope, now: datetime) -> HttpResponseBase:
+    wanted = _wanted(request)
+    found = scope.with_reviewer().orders(StagedOrder.objects.filter(created_at__lte=now))
+    what = f"orders.{wanted}?{urlencode(scope.query)}"
+    access.record_export(actor=cast(User, request.user), what=what, row_count=found.count(), now=now)
+    content_type, lines = order_export.FORMATS[wanted]
+    headers = {"Content-Disposition": f'attachment; filename="orders_{now:%Y%m%d_%H%M%S}.{wanted}"'}
+    return StreamingHttpResponse(lines(found), content_type=content_type, headers=headers)
 
 
 def _past(request: HttpRequest, text: str) -> HttpResponse:

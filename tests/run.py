@@ -24,6 +24,8 @@ from tests import servers
 
 BACKENDS = ("sqlite", "postgresql", "timescaledb")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# What reads the example configurations in deploy/.
+TOOLS = ("nginx", "caddy", "promtool", "systemd-analyze", "pgbouncer")
 FOREIGN_VARIABLES = ("EMO_", "DATABASE", "POSTGRES", "PG")
 PROJECT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5
@@ -125,6 +127,10 @@ def has_node() -> bool:
     return all(map(shutil.which, ("node", "npm")))
 
 
+def has_tool(name: str) -> bool:
+    return shutil.which(name) is not None
+
+
 def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in ("true", "1")
 
@@ -215,6 +221,8 @@ def main(argv: Sequence[str]) -> int:
         print("etcd: not found - high-availability tests did not run", flush=True)
     if not has_node():
         print("node and npm: not found - tests of TimescaleDB's Community licence did not run", flush=True)
+    if missing := [name for name in TOOLS if not has_tool(name)]:
+        print(f"{', '.join(missing)}: not found - tests of the configurations that they read did not run", flush=True)
     return verdict(outcomes, browser=browser, ci=in_ci())
 
 

@@ -356,8 +356,13 @@ def timescaledb() -> Iterator[str]:
     if given:
         yield given
         return
-    with _first_available({"Docker": _timescaledb_in_docker, "private Debian": _timescaledb_in_debian}) as server:
+    with timescaledb_server() as server:
         yield server.url
+
+
+def timescaledb_server() -> Server:
+    """A TimescaleDB of its own that a test may stop and start."""
+    return _first_available({"Docker": _timescaledb_in_docker, "private Debian": _timescaledb_in_debian})
 
 
 def _first_available(ways: dict[str, Callable[[], Server]]) -> Server:

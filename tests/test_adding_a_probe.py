@@ -14,6 +14,8 @@ import pytest
 from tests.desk import environment_of, manage, sqlite_desk
 from tests.run import PROJECT
 
+pytestmark = pytest.mark.once
+
 PAGE = PROJECT / "docs" / "adding-a-probe.md"
 
 

@@ -661,7 +661,11 @@ def _records(trader: User, reviewer: User) -> dict[str, Any]:
     record([Event(symbol="SPY", event_type=EventType.TRADE, timestamp=now, price=Decimal(400), source="test")])
     health = SystemHealth.objects.create(component_name="disk", health_score=100, status="healthy", timestamp=now)
     performance = StrategyPerformance.objects.create(
-        strategy_name="momentum", period_start=now - timedelta(days=1), period_end=now, total_return=0.01
+        strategy_name="momentum",
+        period="day",
+        period_start=now - timedelta(days=1),
+        period_end=now,
+        total_return=0.01,
     )
     return {
         "orders/orderevent": OrderEvent.objects.filter(order=order).first(),

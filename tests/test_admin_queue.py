@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orders import queue, saved_filters, trading_state, workflow
-from orders.choices import OrderStatus, TradingState
+from orders.choices import FilterPlace, OrderStatus, TradingState
 from orders.fill import Fill
 from orders.models import ExecutedOrder, Position, RuleOverride, SavedFilter, StagedOrder
 from orders.queue_admin import QueueAdmin
@@ -327,7 +327,7 @@ def test_a_name_is_given_once_and_there_is_room_for_twenty(reviewer: User, trade
 
 def test_every_filter_of_the_list_can_be_saved() -> None:
     names = {str(each.parameter_name) for each in QueueAdmin.list_filter}
-    assert names <= saved_filters.PARAMETERS
+    assert names <= saved_filters.PARAMETERS[FilterPlace.QUEUE]
 
 
 # ---- requests for changes --------------------------------------------------------------------------------------------

@@ -7,16 +7,22 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
+from pathlib import Path
 
-from django.core.management import get_commands
+import pytest
+import yaml
+from django.core.management import CommandError, get_commands, load_command_class
 
 import monitoring
 import orders
 from orders import execution_quality
 from orders.choices import TRANSITIONS
+from tests import documented
 from tests.run import PROJECT
 
-OWN_APPS = {"emo_site", "jobs", "orders", "monitoring", "reporting"}
+pytestmark = pytest.mark.once
 
 
 def _table(path: str, first: str) -> list[list[str]]:
@@ -78,9 +84,51 @@ def test_every_variable_that_settings_read_is_in_the_readme() -> None:
 def test_every_command_of_ours_is_in_the_documentation() -> None:
     pages = [PROJECT / "README.md", PROJECT / "Makefile", *sorted((PROJECT / "docs").glob("*.md"))]
     text = "".join(page.read_text() for page in pages)
-    for name, app in get_commands().items():
-        if app in OWN_APPS:
-            assert f"manage.py {name}" in text, name
+    for name in documented.ours():
+        assert f"manage.py {name}" in text, name
+
+
+# What stands for a value in a synopsis, where a word alone would not do.
+_VALUES = {
+    "ORDER": "01928f6e-0000-7000-8000-000000000000",
+    "ID": "01928f6e-0000-7000-8000-000000000000",
+    "N": "1",
+    "NUMBER": "1",
+    "S": "10",
+    "DAY": "2025-11-03",
+    "TIME": "2025-11-03T15:00:00Z",
+    "F": "csv",
+}
+
+
+@pytest.mark.parametrize(("page", "command", "synopsis"), documented.synopses())
+def test_a_command_takes_what_the_documentation_gives_it(page: str, command: str, synopsis: str) -> None:
+    parser = load_command_class(get_commands()[command], command).create_parser("manage.py", command)
+    for call in documented.calls(synopsis):
+        try:
+            parser.parse_args([_VALUES.get(word, word) for word in call])
+        except (CommandError, SystemExit) as error:
+            pytest.fail(f"{page}: manage.py {command} {' '.join(call)}: {error}")
+
+
+def test_every_alert_of_prometheus_has_its_remedy_in_the_runbook() -> None:
+    rules = yaml.safe_load((PROJECT / "deploy/monitoring/emo-desk.rules.yml").read_text())
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    rows = _table("docs/operations.md", "alert")
+    assert [alert.strip("`") for alert, *_ in rows] == alerts
+    assert all(means and do for _, means, do in rows)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """A page that no other leads to is one, and a link to a heading that there is not."""
+    arguments = ("-q", "-W", "--keep-going", "-b", "html", "-d", f"{tmp_path}/trees", "docs", f"{tmp_path}/site")
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    assert not built.stderr
+    pages = {page.stem for page in (PROJECT / "docs").glob("*.md")}
+    assert pages == {page.stem for page in (tmp_path / "site").glob("*.html")} - {"genindex", "search"}
 
 
 def test_files_that_the_documentation_links_to_exist() -> None:

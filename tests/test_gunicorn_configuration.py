@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.desk import get, served
 from tests.run import PROJECT
 from tests.test_serving_metrics import desk, figures, soon, workers_of
+
+pytestmark = pytest.mark.once
 
 LOADS = """
 import runpy, sys

@@ -16,6 +16,8 @@ import pytest
 
 from tests import community_server, run, servers
 
+pytestmark = pytest.mark.once
+
 
 def test_black_hole_neither_takes_nor_refuses_a_connection() -> None:
     with servers.black_hole() as address:

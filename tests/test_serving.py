@@ -7,8 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.desk import get, manage, served, sqlite_desk
 from tests.servers import black_hole, postgresql_server
+
+pytestmark = pytest.mark.once
 
 
 def test_alive_ready_and_static_files(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_report_goes_to_whoever_is_named(files: Path, settings: Any, mailoutbox:
     settings.EMO_REPORT_EMAILS = []
     with pytest.raises(CommandError, match="EMO_REPORT_EMAILS is empty"):
         report_tasks.send_health_report.call()
-    settings.EMO_REPORT_EMAILS = ["risk@example.com"]
+    settings.EMO_REPORT_EMAILS, settings.EMAIL_HOST = ["risk@example.com"], "mail.example.com"
     assert report_tasks.send_health_report.call() == {"said": "sent to risk@example.com"}
     assert mailoutbox[0].to == ["risk@example.com"]
 

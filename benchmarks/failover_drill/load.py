@@ -107,6 +107,14 @@ class Load:
                 )
             time.sleep(0.05)
 
+    def go_on_until_written(self, after: float, *, within: float) -> None:
+        """Return once a write was acknowledged after that time.monotonic(), or `within` seconds from now."""
+        give_up_at = time.monotonic() + within
+        while time.monotonic() < give_up_at and not self._failures:
+            if any(write.answer.ended > after for write in self.ledger.acknowledged):
+                return
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """Return once every request that was sent has its answer."""
         self._stop.set()

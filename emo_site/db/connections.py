@@ -218,7 +218,10 @@ class GuardedConnection(psycopg.Connection[Any]):
     def _to_primary(
         cls, place: str, host: tuple[str, str], conninfo: str, kwargs: dict[str, Any]
     ) -> tuple[int, tuple[str, str], Self]:
-        connection = cls._bounded(place, conninfo, {**kwargs, "host": host[0], "port": host[1]})
+        # The server is asked below. libpq would believe what it was told as it connected, and PgBouncer tells what its
+        # server was when it first met it: a standby, long after that was promoted (pgbouncer/pgbouncer#859).
+        asked = {**kwargs, "host": host[0], "port": host[1], "target_session_attrs": "any"}
+        connection = cls._bounded(place, conninfo, asked)
         try:
             timeline = timeline_of(connection, writable=kwargs["target_session_attrs"] == READ_WRITE)
             newest = places.timelines.get(place, 0)
@@ -303,7 +306,8 @@ def timeline_of(connection: psycopg.Connection[Any], *, writable: bool = True) -
         if not connection.autocommit:
             connection.rollback()
     if row is None or row[1] is None or (writable and not row[0]):
-        raise psycopg.OperationalError("the server takes no writes (any more)")
+        where = f"{connection.info.host}:{connection.info.port}"
+        raise psycopg.OperationalError(f"the server at {where} takes no writes (any more)")
     return int(row[1])
 
 

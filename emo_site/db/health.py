@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
 
-from emo_site.db import deadline
+from emo_site.db import deadline, pooler
 from emo_site.db.aliases import apps_of
 from emo_site.db.timescale.capabilities import look_up
 
@@ -25,7 +26,9 @@ MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table
 
 @dataclass(frozen=True, kw_only=True)
 class ServerFacts:
-    """`latency_ms` of one SELECT 1 on an open connection; `lag_seconds` None on a primary and on SQLite."""
+    """`latency_ms` of one SELECT 1 on an open connection; `lag_seconds` None on a primary and on SQLite;
+    `timeouts_missing` where a pooler is between (emo_site/db/pooler.py).
+    """
 
     alias: str
     engine: str
@@ -34,6 +37,7 @@ class ServerFacts:
     latency_ms: float
     connect_ms: float
     lag_seconds: float | None
+    timeouts_missing: tuple[str, ...] = ()
 
 
 _ROLE = """
@@ -80,11 +84,18 @@ def asked_within(alias: str, seconds: float) -> Iterator[BaseDatabaseWrapper]:
     The server must know too: what it goes on with, after nobody waits for it any more, costs it just as much.
     """
     with deadline.within(seconds), own_connection(alias) as connection:
+        # Behind a pooler a setting of the session would be the next one's: there one transaction holds it.
+        one_transaction = pooler.between(connection.settings_dict)
         if connection.vendor == "postgresql":
+            if one_transaction:
+                connection.set_autocommit(False)
             with connection.cursor() as cursor:
                 milliseconds = str(round(seconds * 1000))
-                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
+                cursor.execute("SELECT set_config('statement_timeout', %s, %s)", [milliseconds, one_transaction])
         yield connection
+        if one_transaction:
+            # A session that is left in a transaction is thrown away by the pooler.
+            connection.rollback()
 
 
 @contextmanager
@@ -158,6 +169,7 @@ def look_at(connection: BaseDatabaseWrapper) -> ServerFacts:
         latency_ms=round((answered - asked) * 1000, 3),
         connect_ms=round((connected - started) * 1000, 3),
         lag_seconds=None if lag is None else float(lag),
+        timeouts_missing=pooler.timeouts_missing(connection, statement_seconds=settings.EMO_REQUEST_TIMEOUT_SECONDS),
     )
 
 
@@ -166,7 +178,7 @@ def unapplied_migrations(connection: BaseDatabaseWrapper) -> list[str]:
 
     Read over the given connection: Django's own executor asks by alias, and so would wait for the pool.
     """
-    return missing_migrations(connection.alias, _applied_migrations(connection))
+    return missing_migrations(connection.alias, applied_migrations(connection))
 
 
 def missing_migrations(alias: str, applied: set[tuple[str, str]]) -> list[str]:
@@ -184,7 +196,8 @@ def missing_migrations(alias: str, applied: set[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _applied_migrations(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+def applied_migrations(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+    """(app, name) of every migration on record in this database; none where it is empty."""
     with connection.cursor() as cursor:
         if MIGRATIONS_TABLE not in connection.introspection.table_names(cursor):
             return set()

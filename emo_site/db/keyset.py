@@ -29,9 +29,12 @@ class Place:
         return cls(at=row.timestamp, id=row.pk)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, name: str, text: str) -> Self:
+        """Of the parameter `name` of an address. Raises BadPlace."""
         moment, _, identifier = text.partition("_")
-        refusal = BadPlace(f"{text!r}: a time in ISO 8601 with its zone, _ and the id in 32 hexadecimal digits")
+        refusal = BadPlace(
+            f"{name}={text!r}: must be a time in ISO 8601 with its zone, _ and the id in 32 hexadecimal digits"
+        )
         try:
             at, key = datetime.fromisoformat(moment), UUID(identifier)
         except ValueError:

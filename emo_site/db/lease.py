@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emo_site.db import deadline
+from emo_site.db import deadline, pooler
 from emo_site.db.health import outside_the_pool
 from emo_site.db.one_runner import key_of
 
@@ -27,7 +27,10 @@ class Lease:
         self._file: io.TextIOWrapper | None = None
 
     def hold(self) -> bool | None:
-        """True where it is ours, False where somebody else has it, None where the database does not answer."""
+        """True where it is ours, False where somebody else has it, None where the database does not answer.
+
+        Raises pooler.NoSession.
+        """
         if connections[self._alias].vendor != "postgresql":
             return self._hold_file()
         try:
@@ -59,10 +62,11 @@ class Lease:
             return ours
         session = outside_the_pool(self._alias)
         try:
+            pooler.require_session(session)
             with session.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", [key_of(self._task)])
                 [held] = cursor.fetchone()
-        except DatabaseError:
+        except (DatabaseError, pooler.NoSession):
             session.close()
             raise
         if held:

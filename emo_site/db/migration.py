@@ -61,7 +61,7 @@ def aliases() -> list[str]:
 
 def pending(alias: str) -> Pending:
     """Asks one database, changing nothing; SELECT on it is enough. Raises what the driver raises."""
-    if not _exists(alias):
+    if not exists(alias):
         everything = dict.fromkeys(node for leaf in _graph().leaf_nodes() for node in _graph().forwards_plan(leaf))
         return Pending(alias=alias, migrations=tuple(map(".".join, everything)), missing=())
     with own_connection(alias) as connection:
@@ -102,7 +102,7 @@ def migrate(*, wait: float, verbosity: int, stdout: TextIO, say: Say) -> None:
 
 
 def _refuse_lost_tables(alias: str) -> None:
-    if not _exists(alias):
+    if not exists(alias):
         return
     with own_connection(alias) as connection:
         for missing in migration_records.missing_tables(connection):
@@ -111,7 +111,7 @@ def _refuse_lost_tables(alias: str) -> None:
 
 
 def _migrate_one(alias: str, *, verbosity: int, stdout: TextIO, say: Say) -> None:
-    with _outside_pool(alias) as connection:
+    with outside_pool(alias) as connection:
         for missing in migration_records.missing_tables(connection):
             say(f"{alias}: {missing}; making it (the time series lived elsewhere when they were migrated)")
             migration_records.make_tables(connection, missing.app_label)
@@ -134,7 +134,7 @@ def _migrate_one(alias: str, *, verbosity: int, stdout: TextIO, say: Say) -> Non
 
 
 @contextmanager
-def _outside_pool(alias: str) -> Iterator[BaseDatabaseWrapper]:
+def outside_pool(alias: str) -> Iterator[BaseDatabaseWrapper]:
     """All that asks for the alias gets a connection of its own, with time-outs that fit a migration."""
     pooled = connections[alias]
     if pooled.vendor != "postgresql":
@@ -189,7 +189,7 @@ def _blockers(connection: BaseDatabaseWrapper) -> str:
     return "; ".join(found) or "whoever held it has ended since"
 
 
-def _exists(alias: str) -> bool:
+def exists(alias: str) -> bool:
     """False for a SQLite file that the migration will make."""
     connection = connections[alias]
     name = str(connection.settings_dict["NAME"])

@@ -1,8 +1,8 @@
 """One migration of a database at a time, whichever host it runs on: who comes second waits and says for whom.
 
 On PostgreSQL an advisory lock on a connection of its own, outside the pool and outside the migrations' transactions;
-it ends with its session. (A pooler that hands sessions around, as PgBouncer does per transaction, breaks it: migrate
-past it.) On SQLite a lock on a file beside the database, which ends with its process.
+it ends with its session. (Through a pooler that hands sessions around, as PgBouncer does per transaction, it is
+refused: migrate past it.) On SQLite a lock on a file beside the database, which ends with its process.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from emo_site.db import pooler
 from emo_site.db.health import own_connection
 
 # Advisory locks are numbers. This one spells "emomig".
@@ -54,7 +55,7 @@ class MigrationLock:
 
 
 def exclusive(alias: str, *, wait: float, say: Say) -> AbstractContextManager[MigrationLock]:
-    """Takes the lock, waiting up to `wait` seconds. Raises LockTaken, and what the driver raises."""
+    """Takes the lock, waiting up to `wait` seconds. Raises LockTaken, pooler.NoSession, and what the driver raises."""
     if connections[alias].vendor == "postgresql":
         return _server_lock(alias, wait=wait, say=say)
     return _file_lock(alias, Path(str(connections[alias].settings_dict["NAME"])), wait=wait, say=say)
@@ -84,6 +85,7 @@ def _holder(connection: BaseDatabaseWrapper) -> str:
 @contextmanager
 def _server_lock(alias: str, *, wait: float, say: Say) -> Iterator[MigrationLock]:
     with own_connection(alias) as connection:
+        pooler.require_session(connection)
 
         def taken() -> bool:
             with connection.cursor() as cursor:

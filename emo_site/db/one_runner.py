@@ -11,6 +11,8 @@ from pathlib import Path
 from django.db import DatabaseError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from emo_site.db import pooler
+
 
 class AlreadyRunning(Exception):
     """Somebody else is at it; the message says what and where."""
@@ -18,7 +20,7 @@ class AlreadyRunning(Exception):
 
 @contextmanager
 def only_one(alias: str, task: str) -> Iterator[None]:
-    """Holds the lock named `task` of this database while its block runs. Raises AlreadyRunning at once.
+    """Holds the lock named `task` of this database while its block runs. Raises AlreadyRunning at once; NoSession.
 
     On PostgreSQL an advisory lock of the session that does the work, and that ends with it at the latest. On SQLite a
     lock on a file beside the database, which ends with its process.
@@ -35,6 +37,7 @@ def only_one(alias: str, task: str) -> Iterator[None]:
 @contextmanager
 def _session_lock(connection: BaseDatabaseWrapper, task: str, refusal: AlreadyRunning) -> Iterator[None]:
     key = key_of(task)
+    pooler.require_session(connection)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         if not cursor.fetchone()[0]:

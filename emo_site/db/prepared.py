@@ -14,6 +14,8 @@ import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
+from emo_site.db import pooler
+
 
 class _PreparedCursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
@@ -55,7 +57,9 @@ def changed_by_each(connection: BaseDatabaseWrapper, sql: str, parameters: Itera
 def _cursor(connection: BaseDatabaseWrapper) -> Any:
     connection.ensure_connection()
     raw = connection.connection
-    if raw not in _generic and raw.info.transaction_status == TransactionStatus.IDLE:
+    # Behind a pooler the next statement may meet a server that has prepared nothing: there each is planned anew.
+    lasting = not pooler.between(connection.settings_dict)
+    if lasting and raw not in _generic and raw.info.transaction_status == TransactionStatus.IDLE:
         # Left to itself the server plans five times anew, and statements with lists for ever. In a transaction it would
         # be undone with it.
         raw.execute("SET plan_cache_mode = force_generic_plan")

@@ -62,8 +62,8 @@ def prove(connection: BaseDatabaseWrapper, roles: Roles, passwords: Mapping[str,
     """Tries everything in this database. Needs a superuser's connection; changes nothing."""
     connection.ensure_connection()
     tried = [Outcome(attempt=each, got=_try(connection.connection, each)) for each in attempts(connection, roles)]
-    attributes = [_attributes(connection.connection, role) for role in roles.all]
-    return [*attributes, _grants(connection, roles), *tried, *_logins(connection, passwords)]
+    own = [attributes(connection.connection, role) for role in roles.all]
+    return [*own, _grants(connection, roles), *tried, *_logins(connection, passwords)]
 
 
 def attempts(connection: BaseDatabaseWrapper, roles: Roles) -> Iterator[Attempt]:
@@ -169,7 +169,7 @@ def _grants(connection: BaseDatabaseWrapper, roles: Roles) -> Outcome:
     return Outcome(attempt=attempt, got=f"{left[0]}{more}" if left else attempt.expected)
 
 
-def _attributes(connection: psycopg.Connection[Any], role: str) -> Outcome:
+def attributes(connection: psycopg.Connection[Any], role: str) -> Outcome:
     """What a role has without any privilege of its own: attributes, and roles that it belongs to."""
     row = connection.execute(
         "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls,"

@@ -32,7 +32,13 @@ COUNT = frozenset({"SELECT", "USAGE"})
 # Who holds a session's key is logged in, and who has a password's hash may guess it: reports need neither.
 HIDDEN_FROM_READERS = frozenset({Session._meta.db_table})
 # So does whoever has a webhook's URL or secret speak in the desk's name.
-HIDDEN_COLUMNS = {User._meta.db_table: frozenset({"password"}), "alert_channels": frozenset({"url", "secret"})}
+HIDDEN_COLUMNS = {
+    User._meta.db_table: frozenset({"password"}),
+    "alert_channels": frozenset({"url", "secret"}),
+    # Encrypted and hashed, and nobody's business all the same.
+    "login_accounts": frozenset({"sealed_secret"}),
+    "login_backup_codes": frozenset({"hash"}),
+}
 # Who blocks a migration, who is connected, and what a standby receives; all of it is NULL to others.
 SEES_STATISTICS = "pg_read_all_stats"
 
@@ -134,8 +140,11 @@ def columns_of(connection: BaseDatabaseWrapper) -> Mapping[str, list[str]]:
 
 
 def tables_of(connection: BaseDatabaseWrapper) -> list[str]:
-    """Names of the tables and views in the desk's schema, those of extensions left out. The database is the desk's."""
-    return [name for kind, name, _ in _relations(connection) if kind != "S"]
+    """Names of the tables and views in the desk's schema, those of extensions left out. The database is the desk's.
+
+    Without foreign tables, which are parts of a table here and are asked through that alone.
+    """
+    return [name for kind, name, _ in _relations(connection) if kind not in ("S", "f")]
 
 
 def statements(connection: BaseDatabaseWrapper, roles: Roles, passwords: Mapping[str, str]) -> list[Statement]:
@@ -188,7 +197,9 @@ def make(connection: BaseDatabaseWrapper, wanted: Sequence[Statement]) -> None:
 
 def grants(connection: BaseDatabaseWrapper, roles: Roles) -> list[Statement]:
     """What the tables and sequences lack or have too much of; the owner may run it."""
-    found, relations, columns = _granted(connection), _relations(connection), columns_of(connection)
+    found, columns = _granted(connection), columns_of(connection)
+    # Foreign tables are parts of a table here, and asked through that alone: nobody is granted anything on them.
+    relations = [each for each in _relations(connection) if each[0] != "f"]
     of_app = privileges_of_app([name for kind, name, _ in relations if kind != "S"])
     result: list[str] = []
     for kind, relation, _ in relations:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from emo_site.db.aliases import PRIMARY_ALIAS, database_of
+from emo_site.db.aliases import PRIMARY_ALIAS, database_of, is_made_in
 from emo_site.db.replicas import alias_for_read
 
 
@@ -24,4 +24,4 @@ class AppRouter:
         return database_of(obj1._meta.app_label) == database_of(obj2._meta.app_label)
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool:
-        return db == database_of(app_label)
+        return is_made_in(db, app_label)

@@ -13,7 +13,7 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import make_conninfo
 
-from emo_site.db import connections
+from emo_site.db import connections, pooler
 from emo_site.db.connections import RECONNECT_SECONDS
 from emo_site.db.timeouts import ServerTimeouts
 
@@ -46,6 +46,8 @@ _ALLOWED_OPTIONS = {
     "keepalives_idle": "[0-9]+",
     "keepalives_interval": "[0-9]+",
     "keepalives_count": "[0-9]+",
+    # Not libpq's, but the desk's own.
+    "pooler": pooler.TRANSACTION,
 }
 
 # They would say a second time, or where the desk's checks don't look, which server is meant.
@@ -205,6 +207,12 @@ def _postgresql(url: str, parsed: dict[str, Any], *, variable: str, defaults: Co
             raise InvalidDatabaseURL(
                 variable, url, f"{key} must be {allowed.replace('|', ', ').replace('[0-9]+', 'a whole number')}"
             )
+    behind = options.pop("pooler", "") == pooler.TRANSACTION
+    if behind and "options" in options:
+        raise InvalidDatabaseURL(variable, url, "a pooler passes no options on; they go into its connect_query")
+    if behind and len(hosts) == 1 and options.get("target_session_attrs", "any") != "any":
+        # libpq would ask, once, and be told what the server was when the pooler first met it (connections.py).
+        raise InvalidDatabaseURL(variable, url, "with one host behind a pooler, leave target_session_attrs out")
     try:
         make_conninfo(**options)
     except psycopg.ProgrammingError as error:
@@ -225,7 +233,7 @@ def _postgresql(url: str, parsed: dict[str, Any], *, variable: str, defaults: Co
             "connect_timeout": defaults.connect_timeout,
             "application_name": defaults.application_name,
             **options,
-            **_server_options(options.get("options", ""), defaults.timeouts),
+            **({} if behind else _server_options(options.get("options", ""), defaults.timeouts)),
             "pool": {
                 "min_size": defaults.pool_min,
                 "max_size": defaults.pool_max,
@@ -233,6 +241,7 @@ def _postgresql(url: str, parsed: dict[str, Any], *, variable: str, defaults: Co
                 "reconnect_timeout": RECONNECT_SECONDS,
             },
         },
+        **(pooler.settings() if behind else {}),
     }
 
 

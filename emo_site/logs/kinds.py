@@ -23,6 +23,7 @@ _LOGGERS = (
     ("emo.performance", PERFORMANCE),
     ("emo.migration", MIGRATION),
     ("emo.audit", AUDIT),
+    ("emo.login", SECURITY),
     ("emo.command", COMMAND),
     ("emo_site.outages", DATABASE),
     ("emo_site.db.migration", MIGRATION),

@@ -46,6 +46,8 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         ),
         rf"\1{MASK}",
     ),
+    # A token of the HTTP API: what it begins with is told, which finds it in the admin.
+    (("emo_",), re.compile(r"(\bemo_[0-9a-f]{8}_)[A-Za-z0-9_-]{20,}"), rf"\1{MASK}"),
     (("bearer",), re.compile(r"\b(bearer\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1{MASK}"),
     # Base64 has a capital or a digit somewhere, which tells it from a "basic strategy".
     (

@@ -88,6 +88,10 @@ POOL_LOST = Counter(
     "emo_db_pool_connections_lost", "Connections that were found broken.", ("database",), registry=PROCESS
 )
 
+LOGINS = Counter(
+    "emo_logins", "Attempts to log in: logged_in, wrong_password, wrong_code, locked.", ("outcome",), registry=PROCESS
+)
+
 LOG_RECORDS = Counter(
     "emo_log_records", "Warnings and errors of the log, by kind.", ("kind", "level"), registry=PROCESS
 )

@@ -4,6 +4,7 @@ No foreign keys lead in or out: these tables may live in a database of their own
 """
 
 from monitoring.models.alert import AlertChannel, AlertRule, Notification, Silence, ToldIncident
+from monitoring.models.component import ComponentState
 from monitoring.models.hour import HealthHour
 from monitoring.models.incident import Incident
 from monitoring.models.run import IngestCheckpoint, RetentionRun
@@ -13,6 +14,7 @@ from monitoring.models.tally import ErrorMinute, RequestMinute
 __all__ = [
     "AlertChannel",
     "AlertRule",
+    "ComponentState",
     "ErrorMinute",
     "HealthHour",
     "Incident",

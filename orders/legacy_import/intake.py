@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from emo_site.db.aliases import database_of
+from emo_site.db.aliases import holders_of
 from monitoring import events
 from monitoring.events import Event, InvalidEvent
 from orders import workflow
@@ -245,11 +245,15 @@ def _named(error: Exception) -> Unreadable:
     return Unreadable(str(error))
 
 
+def _written_to() -> list[str]:
+    return sorted({*holders_of("orders"), *holders_of("monitoring")})
+
+
 @contextmanager
 def _both_databases() -> Iterator[None]:
-    """All or nothing of what is written inside, also where market events live in a database of their own."""
+    """All or nothing of what is written inside, also where market events live in other databases."""
     with ExitStack() as stack:
-        for alias in sorted({database_of("orders"), database_of("monitoring")}):
+        for alias in _written_to():
             stack.enter_context(transaction.atomic(using=alias))
         yield
 
@@ -258,5 +262,5 @@ def _both_databases() -> Iterator[None]:
 def _rolled_back() -> Iterator[None]:
     with _both_databases():
         yield
-        for alias in {database_of("orders"), database_of("monitoring")}:
+        for alias in _written_to():
             transaction.set_rollback(True, using=alias)

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from emo_site.db.fields import EnvironmentField, TimeOrderedUUIDField
-from orders.choices import TradingState
+from orders.choices import FilterPlace, TradingState
 from orders.models.fields import one_of
 from orders.models.order import StagedOrder
 
@@ -149,9 +149,12 @@ class RuleOverride(models.Model):
 
 
 class SavedFilter(models.Model):
-    """A list of orders that somebody comes back to: the admin's own query, by name."""
+    """A list of orders, or an order review, that somebody comes back to: the page's own query, by name. Only
+    orders/saved_filters.py writes it.
+    """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_filters")
+    place = models.CharField(max_length=8, choices=FilterPlace.choices, default=FilterPlace.QUEUE)
     name = models.CharField(max_length=64)
     query = models.CharField(max_length=1000)
     created_at = models.DateTimeField()
@@ -161,8 +164,9 @@ class SavedFilter(models.Model):
         ordering = ("name",)
         verbose_name = "saved filter"
         constraints = (
-            models.UniqueConstraint(name="saved_filters_name_once", fields=("owner", "name")),
+            models.UniqueConstraint(name="saved_filters_name_once", fields=("owner", "place", "name")),
             models.CheckConstraint(name="saved_filters_name_given", condition=~Q(name="")),
+            models.CheckConstraint(name="saved_filters_place_known", condition=one_of("place", FilterPlace)),
         )
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What happened to orders, and who looked at them."""
+"""What happened to orders, what was refused, and who looked at them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from emo_site.db.fields import EnvironmentField, TimeOrderedUUIDField
-from orders.choices import AccessKind, EventKind, OrderStatus
+from orders.choices import AccessKind, Attempt, EventKind, OrderStatus
 from orders.models.fields import one_of
 from orders.models.order import StagedOrder
 
@@ -77,3 +77,42 @@ class OrderAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_name} {self.kind} {self.what}"
+
+
+class RefusedDecision(models.Model):
+    """Somebody tried to decide about an order and was refused, which changed nothing of it. Only
+    orders/refused_decisions.py writes it; the database refuses changes.
+    """
+
+    id = TimeOrderedUUIDField("at")
+    at = models.DateTimeField()
+    attempt = models.CharField(max_length=16, choices=Attempt.choices)
+    code = models.CharField(max_length=32)
+    """Of the refusal: SELF_APPROVAL, NOT_PERMITTED, CHANGED_MEANWHILE, …"""
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    """The user name at that time."""
+    order = models.ForeignKey(StagedOrder, models.PROTECT, null=True, blank=True, related_name="refused_decisions")
+    """None where there is no order of the id that was named."""
+    own = models.BooleanField(default=False)
+    """A second person's decision, tried by whoever staged the order."""
+    environment = EnvironmentField()
+
+    class Meta:
+        db_table = "refused_decisions"
+        ordering = ("-at", "-id")
+        verbose_name = "refused decision"
+        # Whoever sees who looked at orders sees these.
+        default_permissions = ()
+        constraints = (
+            models.CheckConstraint(name="refused_decisions_attempt_known", condition=one_of("attempt", Attempt)),
+        )
+        indexes = (
+            # The auditor's list, newest first.
+            models.Index(name="refused_decisions_at", fields=("at", "id")),
+            # The auditor's search for a person.
+            models.Index(name="refused_decisions_actor", fields=("actor_name", "at")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} was refused to {self.attempt}: {self.code}"

@@ -86,6 +86,12 @@ class StagedOrder(models.Model):
     """What one unit could be traded at when the order was staged, approved and submitted; None where no quote told."""
     approval_price = price_field(null=True, blank=True)
     arrival_price = price_field(null=True, blank=True)
+    arrival_bid = price_field(null=True, blank=True)
+    """What the last quote before the submission stated; None where it stated no such price or there was none."""
+    arrival_ask = price_field(null=True, blank=True)
+    end_price = price_field(null=True, blank=True)
+    """What one unit could last be traded at when the rest of what was at the broker was given up; see
+    orders/end_prices.py."""
     submitted_at = models.DateTimeField(null=True, blank=True)
     approved_by_policy = models.BooleanField(default=False)
     """No person approved it: the policy allows that for its strategy."""

@@ -21,6 +21,8 @@ from benchmarks.failover_drill.ledger import Action, Ledger, Outcome, Read, Writ
 from benchmarks.failover_drill.variants import VARIANTS, Goal
 from benchmarks.failover_drill.verdict import Figures, Moments, OnRecord, examined
 
+pytestmark = pytest.mark.once
+
 
 def answer(ended: float = 1.0, *, seconds: float = 0.1, status: int = 302, **others: object) -> Answer:
     return Answer(status=status, started=ended - seconds, ended=ended, **others)  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import ingest
 
+pytestmark = pytest.mark.once
+
 
 def result(**changes: float) -> dict[str, Any]:
     ratios = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emo_site.process import MAX_NAME_BYTES, Process, application_name, recognise
+from emo_site.process import MAX_NAME_BYTES, SERVERS, Process, application_name, recognise
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,12 @@ from emo_site.process import MAX_NAME_BYTES, Process, application_name, recognis
 )
 def test_kind_of_process(argv: list[str], kind: str, serving: bool) -> None:
     assert recognise(argv) == Process(kind=kind, serving=serving)
+
+
+def test_commands_need_sessions_and_what_serves_or_only_looks_does_not() -> None:
+    asked = ("gunicorn", "manage-runserver", "manage-check", "manage-collectstatic", "pytest", "manage-monitor")
+    needing = [kind for kind in asked if Process(kind=kind, serving=kind in SERVERS).needs_sessions]
+    assert needing == ["manage-monitor"]
 
 
 @pytest.mark.parametrize(

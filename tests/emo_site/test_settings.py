@@ -214,6 +214,14 @@ def test_time_series_and_replicas_are_databases_of_their_own() -> None:
     }
 
 
+def test_shards_are_databases_in_their_order() -> None:
+    databases = started(EMO_DB_URL=URL, EMO_MARKET_SHARDS="postgresql://u@a/one,postgresql://u@b1,b2/two")["databases"]
+    assert [(alias, database["HOST"]) for alias, database in databases.items() if alias != "default"] == [
+        ("shard1", "a"),
+        ("shard2", "b1,b2"),
+    ]
+
+
 def test_pool_size_reaches_the_pool() -> None:
     assert started(EMO_DB_URL=URL, EMO_DB_POOL_SIZE="12")["options"]["pool"]["max_size"] == 12
 

@@ -25,6 +25,8 @@ from monitoring.probes import DiskProbe
 from tests.desk import get, manage, served, sqlite_desk
 from tests.servers import postgresql_server
 
+pytestmark = pytest.mark.once
+
 SECRET = "wr0ng-secret"
 NOBODY = 65534
 

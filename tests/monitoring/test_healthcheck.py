@@ -13,6 +13,8 @@ import pytest
 from tests.desk import manage, sqlite_desk
 from tests.servers import black_hole, postgresql_server, silent_server
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> dict[str, str]:
@@ -61,6 +63,7 @@ def test_json_names_every_component_and_nothing_else_is_printed(desk: dict[str, 
         "market data by symbol",
         "retention",
         "review backlog",
+        "reported components",
         "log errors",
         "web errors",
         "task worker",

@@ -92,6 +92,56 @@ def test_of_two_highest_the_first_counts() -> None:
     assert known().highest_equity == latest("120000", -50)
 
 
+def quoted(minutes: float, metadata: dict[str, Any], kind: EventType = EventType.QUOTE, symbol: str = "SPY") -> None:
+    at = NOW + timedelta(minutes=minutes)
+    made = events.Event(symbol=symbol, event_type=kind, timestamp=at, price=D(400), source="test", metadata=metadata)
+    events.record([made])
+
+
+def quotes(*symbols: str) -> dict[str, tuple[str, str, float]]:
+    found = MarketEvent.objects.facts(symbols=["SPY"], underlyings=["SPY"], at=NOW, since=LONG_AGO, quoted=symbols)
+    return {
+        symbol: (f"{each.bid}", f"{each.ask}", (each.at - NOW) / timedelta(minutes=1))
+        for symbol, each in found.quotes.items()
+    }
+
+
+def test_bid_and_ask_are_those_of_the_last_quote_and_only_where_they_are_asked_for() -> None:
+    quoted(-3, {"bid": 399, "ask": "399.50"})
+    quoted(-2, {"bid": "399.9", "ask": 400.1})
+    quoted(-1, {"bid": "1", "ask": "2"}, EventType.TRADE)
+    quoted(1, {"bid": "5", "ask": "6"})
+    quoted(-5, {"bid": "0", "ask": "4.3"}, EventType.OPTION_QUOTE, "SPY   251219P00440000")
+    assert quotes() == {}
+    assert quotes("SPY", "SPY   251219P00440000", "QQQ") == {
+        "SPY": ("399.900000", "400.100000", -2),
+        "SPY   251219P00440000": ("0.000000", "4.300000", -5),
+    }
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"bid": "399"},
+        {"ask": "400"},
+        {"bid": None, "ask": "400"},
+        {"bid": True, "ask": "400"},
+        {"bid": "wide", "ask": "400"},
+        {"bid": "-1", "ask": "400"},
+        {"bid": "0", "ask": "0"},
+        {"bid": "NaN", "ask": "400"},
+        {"bid": "399", "ask": "Infinity"},
+        {"bid": "399", "ask": "1e11"},
+        {"bid": ["399"], "ask": "400"},
+    ],
+)
+def test_quote_that_states_no_bid_and_ask_hides_no_older_one_behind_it(metadata: dict[str, Any]) -> None:
+    quoted(-2, {"bid": "399.9", "ask": "400.1"})
+    quoted(-1, metadata)
+    assert quotes("SPY") == {}
+
+
 @pytest.mark.postgresql
 @pytest.mark.usefixtures("market")
 def test_one_statement_tells_what_several_tell() -> None:
@@ -102,7 +152,9 @@ def test_one_statement_tells_what_several_tell() -> None:
         "underlyings": ["QQQ", "SPY"],
         "at": NOW,
         "since": LONG_AGO,
+        "quoted": ["QQQ", "SPY"],
     }
+    quoted(-1, {"bid": "399", "ask": 400.5})
     with CaptureQueriesContext(connection) as sent:
         told = market_facts.gather(MarketEvent.objects.all(), **asked)
     assert len(sent) == 1

@@ -95,6 +95,7 @@ def test_two_workers_record_each_round_once_through_an_outage(tmp_path: Path) ->
         assert begun == [("database:default", "error")]
 
 
+@pytest.mark.once
 def test_watch_ends_cleanly_when_asked_to(tmp_path: Path) -> None:
     environment = sqlite_desk(tmp_path)
     spool = tmp_path / "spool.jsonl"
@@ -104,6 +105,7 @@ def test_watch_ends_cleanly_when_asked_to(tmp_path: Path) -> None:
         assert process.wait(timeout=20) == 0
 
 
+@pytest.mark.once
 def test_second_one_on_the_same_machine_stands_by(tmp_path: Path) -> None:
     environment = sqlite_desk(tmp_path)
     spool = tmp_path / "spool.jsonl"
@@ -114,6 +116,7 @@ def test_second_one_on_the_same_machine_stands_by(tmp_path: Path) -> None:
     assert "another worker watches; this one stands by" in ran.out
 
 
+@pytest.mark.once
 def test_one_round_by_hand_says_how_it_is(tmp_path: Path) -> None:
     environment = sqlite_desk(tmp_path)
     ran = manage("monitor", "--once", f"--spool={tmp_path / 'spool.jsonl'}", environment=environment)

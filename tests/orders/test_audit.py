@@ -21,7 +21,7 @@ from emo_site.db import append_only, transitions
 from orders import anchors, audit, audit_keys, repairs, workflow
 from orders.audit import KeyUse, Verification
 from orders.choices import EventKind, OrderStatus
-from orders.models import OrderEvent, StagedOrder
+from orders.models import OrderEvent, OrderFacts, StagedOrder
 from orders.refusal import Refused
 from orders.seals import fingerprint, seal
 from tests.factories import NOW, equity, person, staged
@@ -284,6 +284,7 @@ def without_foreign_keys() -> Iterator[None]:
 def test_events_of_an_order_that_was_taken_away_are_found(orders: list[StagedOrder]) -> None:
     first = event(orders[0], 1)
     with without_foreign_keys():
+        OrderFacts.objects.filter(pk=orders[0].pk)._raw_delete("default")
         StagedOrder.objects.filter(pk=orders[0].pk)._raw_delete("default")
         try:
             [finding] = verify().findings
@@ -351,6 +352,7 @@ def test_order_that_is_gone_with_its_trail_is_found_by_the_anchor(orders: list[S
     anchors.append(path(), now=NOW)
     gone = orders[which]
     forget(gone, 1, 2, 3)
+    OrderFacts.objects.filter(pk=gone.pk)._raw_delete("default")
     StagedOrder.objects.filter(pk=gone.pk)._raw_delete("default")
     assert verify().is_sound
     what = f"anchored with {gone.event_count} events at 2025-11-03T15:00:00+00:00: the order and its trail are gone"

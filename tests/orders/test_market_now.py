@@ -101,11 +101,11 @@ def test_market_data_of_another_database_that_is_away_leave_the_page_open(monkey
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(type(MarketEvent.objects.all()), "latest_prices", away)
-    monkeypatch.setattr(module, "database_of", lambda app: "timeseries")
+    monkeypatch.setattr(module, "is_with_orders", lambda app: False)
     market = market_now(symbols=["SPY"], options=[], underlying="SPY", now=NOW)
     assert market.unavailable.startswith("market data can't be read")
     assert market.prices == {}
     # Where the orders lie in the same database, nothing works, and the page says that.
-    monkeypatch.setattr(module, "database_of", lambda app: "default")
+    monkeypatch.setattr(module, "is_with_orders", lambda app: True)
     with pytest.raises(OperationalError):
         market_now(symbols=["SPY"], options=[], underlying="SPY", now=NOW)

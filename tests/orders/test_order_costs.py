@@ -171,3 +171,15 @@ def test_an_order_without_fills_has_only_its_review() -> None:
     found = costs(order(filled_quantity=D(0)))
     assert list(parts(found)) == ["Review, decision to approval"]
     assert found.note == "Nothing has been filled."
+
+
+def test_an_order_that_was_given_up_whole_tells_what_that_cost() -> None:
+    given_up = order(filled_quantity=D(0), average_fill_price=None, arrival_price=None, end_price=D("401"))
+    told = parts(costs(given_up))
+    assert (told["Opportunity"], told["Implementation shortfall"]) == ("+4.00", "+4.00")
+    assert [label for label, money in told.items() if label != "Opportunity" and money == "+0.00"] == [
+        "Review delay of what was filled",
+        "Broker delay",
+        "Execution",
+        "Fees",
+    ]

@@ -264,6 +264,22 @@ def test_what_was_left_of_a_cancelled_order_is_priced_where_it_ended(trader: Use
     assert {cost.label: cost.money for cost in page(order).costs.costs}["Opportunity"] == "+2.00"
 
 
+def test_the_price_that_was_stored_at_the_end_goes_before_what_the_market_tells_later(trader: User) -> None:
+    market((EventType.QUOTE, "SPY", "400.00", NOW))
+    order = staged(trader)
+    workflow.approve(order.pk, actor=person("rita", "reviewer"), now=NOW)
+    workflow.submit(order.pk, actor=trader, now=NOW)
+    end = NOW + timedelta(minutes=6)
+    market((EventType.QUOTE, "SPY", "402.00", NOW + timedelta(minutes=5)))
+    workflow.cancel(order.pk, actor=trader, now=end)
+    # It comes in late: the desk did not know it when it gave the order up.
+    market((EventType.TRADE, "SPY", "430.00", end))
+    found = gather_case(order.pk, now=LATER)
+    assert found is not None
+    assert (found.end_price, found.end_market) == (D(402), None)
+    assert {cost.label: cost.money for cost in page(order).costs.costs}["Opportunity"] == "+4.00"
+
+
 def test_a_bust_after_the_end_is_struck_and_does_not_move_the_end(trader: User) -> None:
     market((EventType.QUOTE, "SPY", "400.00", NOW))
     order = staged(trader, quantity=D(1))

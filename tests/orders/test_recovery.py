@@ -122,6 +122,13 @@ def _condor() -> dict[str, Any]:
     }
 
 
+def test_order_that_the_broker_has_acknowledged_waits_in_the_market(trader: User, reviewer: User) -> None:
+    order = submitted(trader, reviewer)
+    assert [kind for kind, _ in found()] == ["unanswered order"]
+    workflow.acknowledge(order.pk, actor=trader, now=NOW, broker_order_id="B-1")
+    assert recover() == (0, [])
+
+
 def test_order_without_an_answer_is_marked_once_and_stays_a_persons_until_it_is_answered(
     trader: User, reviewer: User
 ) -> None:

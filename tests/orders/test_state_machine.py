@@ -92,6 +92,7 @@ REFUSALS = frozenset(
         "FILL_BEFORE_ORDER",
         "ILLEGAL_TRANSITION",
         "NOT_A_FILL",
+        "NOT_AT_BROKER",
         "NOT_BLOCKING",
         "NOT_FILLABLE",
         "NOT_OVERRIDABLE",
@@ -232,6 +233,9 @@ ACTIONS: dict[str, Action] = {
     "rejudge": lambda desk, actor, orders, number: workflow.rejudge(orders[0], actor=actor, now=desk.now),
     "cancel": lambda desk, actor, orders, number: workflow.cancel(orders[0], actor=actor, now=desk.now),
     "submit": lambda desk, actor, orders, number: workflow.submit(orders[0], actor=actor, now=desk.now),
+    "acknowledge": lambda desk, actor, orders, number: workflow.acknowledge(
+        orders[0], actor=actor, now=desk.now, broker_order_id=f"B-{orders[0]}"
+    ),
     "broker reject": lambda desk, actor, orders, number: workflow.broker_reject(
         orders[0], actor=actor, now=desk.now, reason="no funds"
     ),
@@ -260,7 +264,7 @@ ACTIONS: dict[str, Action] = {
 # ---- what must hold --------------------------------------------------------------------------------------------------
 
 # What leaves an order where it was. (An overfill leaves an executed order executed.)
-STAYS = frozenset({K.FILLED, K.CORRECTED, K.BUSTED, K.CHANGES_ASKED, K.REJUDGED, K.OVERRIDDEN})
+STAYS = frozenset({K.ACKNOWLEDGED, K.FILLED, K.CORRECTED, K.BUSTED, K.CHANGES_ASKED, K.REJUDGED, K.OVERRIDDEN})
 
 
 def followed(order: StagedOrder) -> list[OrderEvent]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import TestCase
 from hypothesis import settings as hypothesis_settings
@@ -23,7 +25,7 @@ from orders.context import ContextUnavailable
 from orders.fill import Fill
 from orders.history import import_history
 from orders.models import ExecutedOrder, OrderEvent, StagedOrder
-from orders.ticket import Objection
+from orders.ticket import InvalidTicket, Objection
 from orders.workflow import Refused
 from tests.factories import NOW, assessment_of, equity, iron_condor, person, staged, ticket
 from tests.tampering import any_step
@@ -314,6 +316,71 @@ def test_no_is_said_with_a_reason(trader: User, reviewer: User, reason: str) -> 
     )
 
 
+# ---- the broker has it -----------------------------------------------------------------------------------------------
+
+
+def test_the_brokers_acknowledgement_is_in_the_trail_and_changes_nothing_else(trader: User, reviewer: User) -> None:
+    order = brought_to(S.SUBMITTED, trader, reviewer)
+    known = workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id="B-77")
+    assert (known.status, known.event_count) == (S.SUBMITTED, order.event_count + 1)
+    event = order.events.get(kind=EventKind.ACKNOWLEDGED)
+    assert (event.from_status, event.to_status, event.at) == (S.SUBMITTED, S.SUBMITTED, LATER)
+    assert (event.seen["broker_order_id"], event.reason) == ("B-77", "the broker's id is B-77")
+    call_command("verify_audit", stdout=StringIO())
+
+
+def test_acknowledgement_once_more_is_none_and_another_id_is_refused(trader: User, reviewer: User) -> None:
+    order = brought_to(S.SUBMITTED, trader, reviewer)
+    for _ in range(2):
+        workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id="B-77")
+    assert order.events.filter(kind=EventKind.ACKNOWLEDGED).count() == 1
+    assert refusal(lambda: workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id="B-78")) == (
+        "ACKNOWLEDGED_BEFORE",
+        "broker_order_id='B-78': the broker has it as 'B-77'.",
+    )
+
+
+@pytest.mark.parametrize("status", [S.PARTIALLY_FILLED, S.EXECUTED])
+def test_acknowledgement_may_come_after_what_it_raced(trader: User, reviewer: User, status: S) -> None:
+    order = brought_to(status, trader, reviewer)
+    assert workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id="B-77").status == status
+    late = brought_to(S.SUBMITTED, trader, reviewer)
+    workflow.cancel(late.pk, actor=trader, now=NOW)
+    assert workflow.acknowledge(late.pk, actor=trader, now=LATER, broker_order_id="B-78").status == S.CANCELLED
+
+
+@pytest.mark.parametrize("status", [S.PENDING_REVIEW, S.APPROVED, S.REJECTED])
+def test_what_was_never_at_the_broker_is_not_acknowledged(trader: User, reviewer: User, status: S) -> None:
+    order = brought_to(status, trader, reviewer)
+    assert refusal(lambda: workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id="B-77")) == (
+        "NOT_AT_BROKER",
+        f"This {status.label} order was never handed to the broker.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("", "the broker's id of the order is needed"),
+        (" ", "the broker's id of the order is needed"),
+        ("x" * 129, "more than 128 characters"),
+        ("a\x00b", "control character"),
+    ],
+)
+def test_acknowledgement_needs_the_brokers_id(trader: User, reviewer: User, given: str, rule: str) -> None:
+    order = brought_to(S.SUBMITTED, trader, reviewer)
+    with pytest.raises(InvalidTicket, match="broker_order_id") as error:
+        workflow.acknowledge(order.pk, actor=trader, now=LATER, broker_order_id=given)
+    assert rule in str(error.value)
+    assert not order.events.filter(kind=EventKind.ACKNOWLEDGED).exists()
+
+
+def test_who_may_not_record_the_brokers_answers_acknowledges_nothing(trader: User, reviewer: User) -> None:
+    order = brought_to(S.SUBMITTED, trader, reviewer)
+    code, _ = refusal(lambda: workflow.acknowledge(order.pk, actor=reviewer, now=LATER, broker_order_id="B-77"))
+    assert code == "NOT_PERMITTED"
+
+
 def test_unknown_order_is_named(trader: User, reviewer: User) -> None:
     nobody = UUID(int=7)
     expected = ("UNKNOWN_ORDER", f"There is no order {nobody}.")
@@ -532,7 +599,7 @@ def test_what_a_no_was_said_to_is_kept(trader: User, reviewer: User) -> None:
 def test_nothing_is_decided_while_market_data_can_not_be_read(
     trader: User, reviewer: User, monkeypatch: pytest.MonkeyPatch, place: str, error: type[Exception], words: str
 ) -> None:
-    monkeypatch.setattr("orders.context.database_of", lambda app: place)
+    monkeypatch.setattr("orders.context.is_with_orders", lambda app: place == "default")
     order = staged(trader)
 
     def down(*args: Any, **kwargs: Any) -> None:

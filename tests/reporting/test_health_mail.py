@@ -104,6 +104,13 @@ def test_a_server_that_is_not_there_is_an_error(smtp: Received, settings: Any) -
     assert smtp.messages == []
 
 
+def test_a_desk_without_a_mail_server_says_so(settings: Any) -> None:
+    settings.EMAIL_HOST = ""
+    with pytest.raises(CommandError, match="EMO_EMAIL_URL is not set") as failure:
+        call_command("send_health_report", "--to=olga@example.com")
+    assert failure.value.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("configured", "given", "error"),
     [

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
+from monitoring import events
+from monitoring.choices import EventType
 from orders import workflow
 from orders.fill import Fill
-from orders.models import StagedOrder
+from orders.models import OrderFacts, StagedOrder
 from reporting import order_review, rendering
 from tests.factories import NOW, equity, iron_condor, person, staged
 
 pytestmark = pytest.mark.django_db
+
+
+def quote(price: str = "400.40", at: datetime = NOW) -> None:
+    """With a bid 0.10 below and an ask 0.10 above."""
+    middle = Decimal(price)
+    stated = {"bid": str(middle - Decimal("0.10")), "ask": str(middle + Decimal("0.10"))}
+    made = events.Event(
+        symbol="SPY", event_type=EventType.QUOTE, timestamp=at, price=middle, source="test", metadata=stated
+    )
+    events.record([made])
+
 
 SPECIFIED = {
     "total_orders",
@@ -34,9 +49,9 @@ SPECIFIED = {
 }
 
 
-def _desk_with_orders() -> None:
+def _desk_with_orders(trader: User | None = None) -> None:
     equity()
-    trader, reviewer = person("trader", "trader"), person("reviewer", "reviewer")
+    trader, reviewer = trader or person("trader", "trader"), person("reviewer", "reviewer")
     filled, refused, waiting = (staged(trader, client_order_id=name) for name in ("filled", "refused", "waiting"))
     workflow.approve(filled.pk, actor=reviewer, now=NOW)
     workflow.submit(filled.pk, actor=trader, now=NOW)
@@ -110,7 +125,7 @@ def test_overrides_are_counted_by_rule(tmp_path: Path, settings: Any) -> None:
         workflow.override(order.pk, code="ORDER_QUANTITY", actor=officer, now=NOW, reason="agreed", expires_at=hour)
     review = order_review.build(now=hour)
     assert review.overrides == {"ORDER_QUANTITY": 2}
-    assert [(bar.label, bar.value) for bar in review.override_bars] == [("ORDER_QUANTITY", "2")]
+    assert [(rule.code, rule.overrides) for rule in review.rules if rule.overrides] == [("ORDER_QUANTITY", 2)]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_orders(
@@ -121,9 +136,26 @@ def test_the_number_of_queries_does_not_grow_with_the_orders(
     for count in (1, 12):
         for number in range(count):
             staged(trader, client_order_id=f"{count}-{number}")
-        # A savepoint and its release belong to the test's own transaction.
-        with django_assert_num_queries(6 + 2):
+        # Nobody has to be named, no order stands out, and none was filled, so that there is no best and no worst.
+        with django_assert_num_queries(order_review.QUERIES[connection.vendor] - 4):
             order_review.build(now=NOW)
+    quote()
+    _desk_with_orders(trader)
+    for queryset in (
+        StagedOrder.objects.all(),
+        StagedOrder.objects.filter(symbol="SPY"),
+        StagedOrder.objects.order_by("-created_at")[:100],
+        OrderFacts.objects.all(),
+        OrderFacts.objects.filter(underlying="SPY"),
+    ):
+        with django_assert_num_queries(order_review.QUERIES[connection.vendor]):
+            order_review.analyze_orders(queryset, now=NOW)
+
+
+def test_a_queryset_that_can_have_no_order_is_reviewed_as_none() -> None:
+    _desk_with_orders()
+    for queryset in (StagedOrder.objects.none(), OrderFacts.objects.none(), OrderFacts.objects.filter(day__in=[])):
+        assert order_review.analyze_orders(queryset, now=NOW).total_orders == 0
 
 
 def test_json_keeps_the_specifications_names_and_exact_money() -> None:

@@ -104,6 +104,7 @@ def _probe_names(server: bool) -> set[str]:
         "approval to fill",
         "trading state",
         "audit trail",
+        "reported components",
         "log errors",
         "web errors",
         "task worker",
@@ -295,9 +296,7 @@ def test_a_step_that_is_refused_fails_by_its_code(monkeypatch: pytest.MonkeyPatc
 def test_a_part_that_hangs_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = system_check.Part(name="quick", verdict=Verdict.PASS, message="done")
     started = time.monotonic()
-    found = system_check._within(
-        {("slow", "after"): lambda _: time.sleep(20) or [], ("quick",): lambda _: [quick]}, 0.5
-    )
+    found = system_check.within({("slow", "after"): lambda _: time.sleep(20) or [], ("quick",): lambda _: [quick]}, 0.5)
     assert time.monotonic() - started < 5
     assert [(each.name, str(each.verdict), each.message) for each in found] == [
         ("slow", "FAIL", "No answer within 0.5 s."),

@@ -18,7 +18,8 @@ EXIT_PENDING = 1
 EXIT_NOT_DONE = 2
 
 
-def _seconds(text: str) -> float:
+def patience(text: str) -> float:
+    """Seconds for another who migrates, from a command line."""
     seconds = float(text)
     if not 0 <= seconds <= 86400:
         raise ArgumentTypeError(f"{text}: must be from 0 to 86400 seconds")
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--plan", action="store_true", help="print what would run, change nothing")
         parser.add_argument("--check", action="store_true", help="exit 1 if anything is unapplied, change nothing")
         parser.add_argument(
-            "--wait", type=_seconds, default=300.0, metavar="SECONDS", help="for another who migrates (default 300)"
+            "--wait", type=patience, default=300.0, metavar="SECONDS", help="for another who migrates (default 300)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

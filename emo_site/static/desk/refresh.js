@@ -39,25 +39,34 @@
     const text = failures ? "The desk did not answer: these figures are old." : paused ? "Paused." : "";
     if (state.textContent !== text) state.textContent = text;
     // Only where it is not there yet: moving a button takes the focus from it.
-    if (!region.contains(bar)) region.querySelector(".as-of").append(bar);
+    if (!region.contains(bar)) region.querySelector(".refresh.to-come").replaceWith(bar);
   }
 
   function swap(fresh) {
     const focused = region.contains(document.activeElement) ? nameOf(document.activeElement) : null;
-    const scrolled = [...region.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const scrolled = new Map(boxes().map((box) => [labelOf(box), box.scrollLeft]));
     const unfolded = new Set([...region.querySelectorAll("details[open] > summary")].map(nameOf));
     const seen = whatIsRead();
     region.replaceChildren(...fresh.childNodes);
     region.dataset.version = fresh.dataset.version;
     show();
     for (const summary of region.querySelectorAll("summary")) summary.parentElement.open = unfolded.has(nameOf(summary));
-    region.querySelectorAll(".scroll").forEach((box, place) => { box.scrollLeft = scrolled[place] || 0; });
+    // By what they are called, not by their places: tables come and go.
+    for (const box of boxes()) box.scrollLeft = scrolled.get(labelOf(box)) || 0;
     if (focused) {
       [...region.querySelectorAll(FOCUSABLE)].find((each) => nameOf(each) === focused)?.focus({ preventScroll: true });
     }
     const again = seen.map((was) => [was, landmarks().find((each) => each.name === was.name)]).find(([, is]) => is);
     // What is read stays where it is, also where something above it has grown.
     if (again) scrollBy({ top: again[1].top - again[0].top, behavior: "instant" });
+  }
+
+  function boxes() {
+    return [...region.querySelectorAll(".scroll")];
+  }
+
+  function labelOf(box) {
+    return box.getAttribute("aria-labelledby") || box.getAttribute("aria-label");
   }
 
   // Headings and the heads of rows, each with its name and its distance from the window's top.

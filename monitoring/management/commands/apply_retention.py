@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from emo_site import display
 from emo_site.db.aliases import database_of
 from emo_site.db.one_runner import AlreadyRunning, only_one
-from monitoring import chunk_settings, retention
+from monitoring import chunk_settings, retention, shards
 from monitoring.choices import RetentionWay
 from monitoring.models import RetentionRun
 from monitoring.retention import Plan
@@ -44,11 +44,13 @@ class Command(BaseCommand):
                 if not dry:
                     stack.enter_context(only_one(database_of("monitoring"), retention.TASK))
                 for table in retention.TABLES:
-                    planned = retention.plan(table, now=now)
-                    run = None if dry else retention.apply(planned, confirmed=options["yes"])
-                    done.append(_as_json(planned, run, refused=bool(planned.refusal) and not options["yes"]))
-                    if not options["json"]:
-                        self._say(planned, done[-1], dry=dry)
+                    for alias in retention.databases(table):
+                        with shards.named(alias):
+                            planned = retention.plan(table, now=now, using=alias)
+                            run = None if dry else retention.apply(planned, confirmed=options["yes"])
+                        done.append(_as_json(planned, run, refused=bool(planned.refusal) and not options["yes"]))
+                        if not options["json"]:
+                            self._say(planned, done[-1], dry=dry)
         except (AlreadyRunning, DatabaseError) as error:
             raise CommandError(_what_to_do(error), returncode=EXIT_NOT_DONE) from error
         if options["json"]:
@@ -57,23 +59,24 @@ class Command(BaseCommand):
             raise SystemExit(EXIT_REFUSED)
 
     def _say(self, planned: Plan, done: dict[str, Any], *, dry: bool) -> None:
+        name = planned.table if planned.using == database_of("monitoring") else f"{planned.table} on {planned.using}"
         for text in (*planned.warnings, *planned.notes):
             self.stderr.write(text)
         if done["refused"]:
             self.stderr.write(
-                f"{planned.table}: refused: {planned.refusal}. If that is right, run again with --yes:"
+                f"{name}: refused: {planned.refusal}. If that is right, run again with --yes:"
                 f" {done['rows']:,} rows would go."
             )
             return
         for text in done["changes"]:
-            self.stdout.write(f"{planned.table}: {text}" + (" (would change)" if dry else ""))
+            self.stdout.write(f"{name}: {text}" + (" (would change)" if dry else ""))
         if planned.cutoff is None:
-            self.stdout.write(f"{planned.table}: kept for ever.")
+            self.stdout.write(f"{name}: kept for ever.")
             return
         verb = "would go" if dry else "are gone"
         chunks = f" ({done['chunks']:,} chunks)" if planned.way != RetentionWay.BATCHES else ""
         self.stdout.write(
-            f"{planned.table}: {done['rows']:,} rows{chunks} {verb}, kept is {chunk_settings.days(planned.keep)} back"
+            f"{name}: {done['rows']:,} rows{chunks} {verb}, kept is {chunk_settings.days(planned.keep)} back"
             f" to {display.moment(planned.cutoff)}; {planned.way.label}."
         )
 
@@ -89,6 +92,7 @@ def _as_json(planned: Plan, run: RetentionRun | None, *, refused: bool) -> dict[
     """What went where something was done, else what would go."""
     return {
         "table": planned.table,
+        "database": planned.using,
         "way": str(planned.way),
         "keep_days": None if planned.keep is None else planned.keep.days,
         "cutoff": planned.cutoff and planned.cutoff.isoformat(),

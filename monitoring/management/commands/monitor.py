@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from emo_site.db.aliases import database_of
 from emo_site.db.lease import Lease
+from emo_site.db.pooler import NoSession
 from emo_site.metrics import publishing
 from monitoring import health
 from monitoring.alert_teller import Teller
@@ -92,6 +93,9 @@ class Command(BaseCommand):
         while not ended.is_set():
             try:
                 seen = watch.round(timeout=timeout, now=datetime.now(UTC))
+            except NoSession:
+                # No round will fare better.
+                raise
             except Exception:  # the program's edge: a watch that ends is the one thing that nobody is told of
                 logger.exception("a round of the watch failed")
             else:

@@ -14,7 +14,7 @@ from emo_site.db.health import require_answer
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import HypertableRefused, existing, expected
 from monitoring.chunk_settings import partition
-from monitoring.models import MarketEvent, SystemHealth
+from monitoring.probes import hypertables_of
 
 EXIT_NOT_DONE = 2
 
@@ -48,12 +48,12 @@ class Command(BaseCommand):
             self.stdout.write(f"{alias}: no TimescaleDB to be used; ordinary tables are right.")
             return
         found = existing(connection)
-        missing = [model for model in (MarketEvent, SystemHealth) if model._meta.db_table not in found]
+        missing = sorted(hypertables_of(alias) - found)
         if not missing:
             self.stdout.write(f"{alias}: {', '.join(sorted(found))} are hypertables.")
             return
-        for model in missing:
-            self._make(alias, model._meta.db_table, do=do)
+        for table in missing:
+            self._make(alias, table, do=do)
         if not do:
             self.stdout.write("Nothing was changed. Run again with --yes.")
 

@@ -7,21 +7,19 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from monitoring import events
 from monitoring.choices import EventType
-from orders import workflow
+from orders import demo_month, workflow
 from orders.choices import Instrument, LegAction, OrderType, Side
+from orders.demo_month import PREFIX, person
 from orders.fill import Fill
 from orders.models import StagedOrder
 from orders.options import format_osi
 from orders.querysets import DEMO_SOURCE
 from orders.ticket import Ticket, TicketLeg
-
-PREFIX = "demo-"
 
 
 class Command(BaseCommand):
@@ -29,6 +27,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--if-empty", action="store_true", help="no error where there are orders already")
+        parser.add_argument("--month", action="store_true", help="and the month before today, from staging to fills")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if StagedOrder.objects.exists():
@@ -38,8 +37,9 @@ class Command(BaseCommand):
             raise CommandError("There are orders already: demo data would mix with them.")
         now = datetime.now(UTC)
         with transaction.atomic():
+            number = demo_month.load(now=now) if options["month"] else 0
             events.record(_market(now))
-            number = _stage_all(now)
+            number += _stage_all(now)
         self.stdout.write(f"Loaded {number} demo orders.")
 
 
@@ -64,7 +64,7 @@ def _market(now: datetime) -> list[events.Event]:
 
 
 def _stage_all(now: datetime) -> int:
-    trader, reviewer = _person("demo_trader", "trader"), _person("demo_reviewer", "reviewer")
+    trader, reviewer = person("demo_trader", "trader"), person("demo_reviewer", "reviewer")
     orders = [
         workflow.stage(ticket, created_by=trader, now=now, created_at=now - timedelta(minutes=5 * place))
         for place, ticket in enumerate(_tickets(now))
@@ -90,16 +90,6 @@ def _stage_all(now: datetime) -> int:
     workflow.reject(refused.pk, actor=reviewer, now=now, reason="Earnings tomorrow: not before them.")
     workflow.cancel(withdrawn.pk, actor=trader, now=now, reason="Entered twice.")
     return len(orders)
-
-
-def _person(name: str, group: str) -> User:
-    """A demo account: in its group, so that the workflow's own checks hold, but nobody can log in with it."""
-    user, created = User.objects.get_or_create(username=name, defaults={"first_name": "Demo"})
-    if created:
-        user.set_unusable_password()
-        user.save()
-        user.groups.add(Group.objects.get(name=group))
-    return user
 
 
 def _tickets(now: datetime) -> list[Ticket]:

@@ -80,4 +80,6 @@ def _recipients(given: list[str] | None) -> list[str]:
             validate_email(address)
         except ValidationError as error:
             raise CommandError(f"{name}={address}: must be an e-mail address", returncode=EXIT_NOT_SENT) from error
+    if not settings.EMAIL_HOST:
+        raise CommandError("EMO_EMAIL_URL is not set: no mail server takes it", returncode=EXIT_NOT_SENT)
     return found

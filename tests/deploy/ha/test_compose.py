@@ -12,6 +12,8 @@ import yaml
 from deploy.ha import member
 from tests.run import PROJECT
 
+pytestmark = pytest.mark.once
+
 HA = PROJECT / "deploy" / "ha"
 COMPOSE = yaml.safe_load((HA / "compose.yaml").read_text())
 

@@ -14,6 +14,8 @@ import yaml
 from deploy.ha import member
 from tests.run import PROJECT
 
+pytestmark = pytest.mark.once
+
 HA = PROJECT / "deploy" / "ha"
 
 

@@ -16,6 +16,8 @@ from monitoring.choices import HealthStatus
 from monitoring.health import Finding, ProbeResult
 from tests.run import PROJECT
 
+pytestmark = pytest.mark.once
+
 FOLDER = PROJECT / "deploy" / "monitoring"
 RULES = yaml.safe_load((FOLDER / "emo-desk.rules.yml").read_text())["groups"][0]["rules"]
 DASHBOARD = json.loads((FOLDER / "grafana-dashboard.json").read_text())

@@ -10,13 +10,17 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
+from emo_site.api import tokens
+from emo_site.api.models import ApiCall
 from emo_site.db import append_only
 from emo_site.db.roles import audit_tables
 from orders.models import (
     ExecutedOrder,
+    FeedPlace,
     OrderAccess,
     OrderEvent,
     PositionSnapshot,
+    RefusedDecision,
     RuleOverride,
     StagedOrder,
     TradingStateChange,
@@ -78,8 +82,29 @@ def test_history_is_not_truncated(event: OrderEvent, statement: str) -> None:
 
 
 RECORDS = {
+    "api_calls": lambda order: ApiCall(
+        at=NOW,
+        token=tokens.create(
+            name="bot",
+            owner=order.created_by,
+            scopes=["read"],
+            expires_at=NOW + timedelta(days=1),
+            created_by="a test",
+            now=NOW,
+        ).token,
+        actor=order.created_by,
+        actor_name="trader",
+        method="POST",
+        route="orders",
+        status=201,
+        request_id="r",
+    ),
+    "order_feed": lambda order: FeedPlace(number=1, event=order.events.get()),
     "order_accesses": lambda order: OrderAccess(
         order=order, at=NOW, kind="viewed", actor=order.created_by, actor_name="trader", what="order page"
+    ),
+    "refused_decisions": lambda order: RefusedDecision(
+        order=order, at=NOW, attempt="approve", code="SELF_APPROVAL", actor=order.created_by, actor_name="trader"
     ),
     "rule_overrides": lambda order: RuleOverride(
         order=order,

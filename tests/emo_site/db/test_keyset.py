@@ -58,7 +58,7 @@ class TestWalks(TestCase):
 
 def test_a_place_is_written_and_read_back() -> None:
     assert PLACE.text == f"2025-11-03T00:00:00.000005Z_{7:032x}"
-    assert Place.parse(PLACE.text) == PLACE
+    assert Place.parse("older", PLACE.text) == PLACE
     tokyo = Place(at=PLACE.at.astimezone(timezone(timedelta(hours=9))), id=PLACE.id)
     assert tokyo.text == PLACE.text
 
@@ -80,8 +80,9 @@ def test_a_place_is_written_and_read_back() -> None:
 )
 def test_what_is_no_place_is_refused_in_words(text: str) -> None:
     with pytest.raises(BadPlace) as error:
-        Place.parse(text)
-    assert str(error.value) == f"{text!r}: a time in ISO 8601 with its zone, _ and the id in 32 hexadecimal digits"
+        Place.parse("older", text)
+    rule = "must be a time in ISO 8601 with its zone, _ and the id in 32 hexadecimal digits"
+    assert str(error.value) == f"older={text!r}: {rule}"
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from emo_site.db.health import unapplied_migrations
 from emo_site.db.timescale.capabilities import look_up
 from emo_site.db.timescale.hypertables import existing
 from orders import audit, workflow
-from orders.models import OrderEvent, StagedOrder
+from orders.models import OrderEvent, OrderFacts, StagedOrder
 from tests.factories import NOW, equity, person, staged
 
 APPS = ("reporting", "orders", "monitoring", "jobs")
@@ -144,3 +144,18 @@ def test_events_that_are_there_are_sealed_and_unsealed_again(capsys: pytest.Capt
     assert capsys.readouterr().out == "  5 events\n"
     with pytest.raises(IntegrityError, match="order_events is append-only"), transaction.atomic():
         OrderEvent.objects.update(reason="better")
+
+
+@pytest.mark.usefixtures("emptied_afterwards")
+def test_orders_that_were_there_before_their_facts_get_them() -> None:
+    """As the rows were then, without the columns that came later."""
+    equity()
+    trader = person("trader", "trader")
+    orders = [staged(trader, now=NOW + timedelta(seconds=number)) for number in range(3)]
+    workflow.cancel(orders[0].pk, actor=trader, now=NOW)
+    before = list(OrderFacts.objects.order_by("pk").values())
+    try:
+        migrate("orders", "0009")
+    finally:
+        migrate()
+    assert list(OrderFacts.objects.order_by("pk").values()) == before

@@ -14,6 +14,7 @@ from orders.models import StagedOrder
 
 ONE = {"default": {}}
 TWO = {"default": {}, "timeseries": {}, "replica1": {}}
+SPREAD = {"default": {}, "shard1": {}, "shard2": {}}
 APPS = ["auth", "orders", "monitoring", "reporting"]
 
 
@@ -25,6 +26,7 @@ APPS = ["auth", "orders", "monitoring", "reporting"]
         (TWO, "orders", "default"),
         (TWO, "auth", "default"),
         (TWO, "monitoring", "timeseries"),
+        (SPREAD, "monitoring", "default"),
     ],
 )
 def test_whole_app_lives_in_one_database(
@@ -41,6 +43,8 @@ def test_whole_app_lives_in_one_database(
         (TWO, "default", ["auth", "orders", "reporting"]),
         (TWO, "timeseries", ["monitoring"]),
         (TWO, "replica1", ["auth", "orders", "reporting"]),
+        (SPREAD, "default", APPS),
+        (SPREAD, "shard2", ["monitoring"]),
     ],
 )
 def test_apps_of_a_database(
@@ -67,6 +71,14 @@ def test_app_is_migrated_only_where_it_lives(monkeypatch: pytest.MonkeyPatch) ->
         ("default", "reporting"),
         ("timeseries", "monitoring"),
     }
+
+
+def test_a_shard_has_the_tables_of_the_time_series_and_no_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DATABASES", SPREAD)
+    router = routers.AppRouter()
+    assert [app for app in APPS if router.allow_migrate("shard1", app)] == ["monitoring"]
+    assert [app for app in APPS if router.allow_migrate("default", app)] == APPS
+    assert router.db_for_write(MarketEvent) == "default"
 
 
 def test_rows_of_two_databases_are_never_related(monkeypatch: pytest.MonkeyPatch) -> None:

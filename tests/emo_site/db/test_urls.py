@@ -102,6 +102,30 @@ def test_timeouts_go_with_the_connection_and_the_url_wins(
     assert parse(f"postgresql://db/desk?{url}", timeouts=timeouts)["OPTIONS"].get("options") == options
 
 
+def test_a_pooler_is_asked_for_nothing_that_outlives_a_transaction() -> None:
+    found = parse("postgresql://db:6432/desk?pooler=transaction&sslmode=require")
+    assert found["OPTIONS"].keys().isdisjoint({"options", "pooler"})
+    assert (found["POOLER"], found["DISABLE_SERVER_SIDE_CURSORS"], found["OPTIONS"]["sslmode"]) == (
+        "transaction",
+        True,
+        "require",
+    )
+    assert "POOLER" not in parse("postgresql://db/desk")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("pooler=session", "pooler must be transaction"),
+        ("pooler=transaction&options=-c%20lock_timeout%3D1s", "a pooler passes no options on"),
+        ("pooler=transaction&target_session_attrs=read-write", "with one host behind a pooler, leave"),
+    ],
+)
+def test_a_pooler_that_is_not_of_that_kind_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(urls.InvalidDatabaseURL, match=reason):
+        parse(f"postgresql://db/desk?{url}")
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

@@ -13,6 +13,7 @@ OPERATOR = {"emo_site.tasks.backup", "emo_site.tasks.verify_backup", "monitoring
 def test_every_task_of_the_desk_is_there_on_the_queue_that_has_the_rights_for_it() -> None:
     found = catalogue.tasks()
     assert list(found) == [
+        "emo_site.api.tasks.prune_api",
         "emo_site.jobs.tasks.prune_jobs",
         "emo_site.tasks.backup",
         "emo_site.tasks.verify_backup",
@@ -23,7 +24,9 @@ def test_every_task_of_the_desk_is_there_on_the_queue_that_has_the_rights_for_it
         "orders.tasks.match_fills",
         "orders.tasks.verify_audit",
         "reporting.tasks.export_report",
+        "reporting.tasks.rollup_performance",
         "reporting.tasks.send_health_report",
+        "reporting.tasks.summarise_orders",
     ]
     assert {path for path, task in found.items() if task.queue_name == "operator"} == OPERATOR
 

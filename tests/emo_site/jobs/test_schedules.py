@@ -164,3 +164,14 @@ def test_default_schedules_name_tasks_that_there_are_and_keep_what_was_changed()
     Schedule.objects.filter(name="backup").update(cron="0 1 * * *")
     defaults.make(apps, connection.schema_editor())
     assert Schedule.objects.get(name="backup").cron == "0 1 * * *"
+
+
+def test_performance_is_rolled_up_every_quarter_of_an_hour() -> None:
+    migration = importlib.import_module("emo_site.jobs.migrations.0004_performance_schedule")
+    migration.make(apps, connection.schema_editor())
+    found = Schedule.objects.get(name=migration.NAME)
+    catalogue.require_arguments(catalogue.task(found.task), found.arguments)
+    assert (found.enabled, found.cron) == (True, "*/15 * * * *")
+    assert found.next_at is not None
+    migration.remove(apps, connection.schema_editor())
+    assert not Schedule.objects.filter(name=migration.NAME).exists()

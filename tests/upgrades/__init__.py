@@ -1,0 +1,1 @@
+"""Old databases and running desks: what a new release owes to both."""
