@@ -72,8 +72,9 @@ def prolonged(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         session = request.session
-        # A session that nobody looked at was not read, and is not to be read for this.
-        if session.accessed and is_use(request) and session.session_key and SESSION_KEY in session:
+        # A session that was not read, or could not be, is not to be read for this: it would be waited for once more.
+        known = isinstance(session, SessionStore) and session.good_until is not None
+        if known and is_use(request) and session.session_key and SESSION_KEY in session:
             _prolong(session)
         return response
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
+# The API's schemas are made of datetime's own classes: they can't be made once a test has stopped the clock.
+import emo_site.urls  # noqa: F401
 from tests.factories import person
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +92,22 @@ def test_a_page_is_shown_though_its_session_can_not_be_prolonged(ada: User, monk
     monkeypatch.setattr(QuerySet, "update", read_only)
     assert is_in(client, now=NOON + timedelta(minutes=30))
     assert not is_in(client, now=NOON + timedelta(minutes=61))
+
+
+def test_a_session_that_can_not_be_read_is_waited_for_once(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose request is refused for it has waited seconds: not another time for the sake of being prolonged."""
+    client = logged_in(ada)
+    client.raise_request_exception = False
+    asked = []
+
+    def away(session: Any) -> None:
+        asked.append(session.session_key)
+        raise OperationalError("no server") from psycopg.OperationalError("no server")
+
+    monkeypatch.setattr("emo_site.login.session_store.SessionStore._get_session_from_db", away)
+    with freeze_time(NOON):
+        assert client.post(PAGE).status_code == 503
+    assert len(asked) == 1
 
 
 def test_a_login_has_another_session_id_and_keeps_nothing_of_somebody_elses(ada: User) -> None:
