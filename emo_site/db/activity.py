@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from emo_site.db.sessions import NOT_SHOWN
 from emo_site.db.statement_text import normalised
 
 # The longest are told; with more there is one cause, and not as many.
@@ -39,11 +40,7 @@ SELECT {_SESSION}
    AND a.backend_type = 'client backend'
  ORDER BY a.xact_start, a.pid LIMIT %s
 """  # noqa: S608
-_HIDDEN = """
-SELECT count(*) FROM pg_catalog.pg_stat_activity
- WHERE datname = current_database() AND state IS NULL AND coalesce(backend_type, 'client backend') = 'client backend'
-"""
-_NOT_SHOWN = "<insufficient privilege>"
+_HIDDEN = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND query = %s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +105,7 @@ def open_transactions(connection: BaseDatabaseWrapper) -> Open:
     with connection.cursor() as cursor:
         cursor.execute(_OPEN, [MOST_TOLD])
         sessions = tuple(map(_session, cursor.fetchall()))
-        cursor.execute(_HIDDEN, [])
+        cursor.execute(_HIDDEN, [NOT_SHOWN])
         return Open(sessions=sessions, hidden=cursor.fetchone()[0])
 
 
@@ -119,7 +116,7 @@ def _session(row: tuple[Any, ...]) -> Session:
         application=application,
         user=user,
         state=state,
-        statement="" if statement == _NOT_SHOWN else normalised(statement),
+        statement="" if statement == NOT_SHOWN else normalised(statement),
         # Clocks may be set back.
         open_seconds=max(0.0, open_seconds),
         state_seconds=max(0.0, state_seconds),

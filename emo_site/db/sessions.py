@@ -9,13 +9,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 # Names are anybody's to choose; the rest is summed up.
 MOST_APPLICATIONS = 20
 
+# What the server says instead of a statement to a role that may not see more of a session. Its state is NULL then; but
+# that of a session that is just connecting is so to everybody.
+NOT_SHOWN = "<insufficient privilege>"
 # Visible to every role: who may not see more of a session finds its backend_type and state NULL. So workers of a
 # parallel query by another role are counted too, rather than a client left out. Standbys (without datid) have slots
 # of their own.
 _SESSIONS = """
 SELECT coalesce(nullif(application_name, ''), '(no name)'), datname = current_database(),
        count(*), count(*) FILTER (WHERE state = 'active'),
-       count(*) FILTER (WHERE state LIKE 'idle in transaction%%'), count(*) FILTER (WHERE state IS NULL)
+       count(*) FILTER (WHERE state LIKE 'idle in transaction%%'), count(*) FILTER (WHERE query = %s)
   FROM pg_stat_activity
  WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
  GROUP BY 1, 2 ORDER BY 3 DESC, 1
@@ -67,7 +70,7 @@ def look_at(connection: BaseDatabaseWrapper) -> Sessions:
     with connection.cursor() as cursor:
         cursor.execute(_LIMITS, [])
         limit, reserved = cursor.fetchone()
-        cursor.execute(_SESSIONS, [])
+        cursor.execute(_SESSIONS, [NOT_SHOWN])
         found = [
             Application(name=name, here=here, sessions=count, active=active, idle_in_transaction=idle, hidden=hidden)
             for name, here, count, active, idle, hidden in cursor.fetchall()

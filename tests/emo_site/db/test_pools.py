@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from django.db import OperationalError, connection, connections
 
-from emo_site.db import pools, sessions
+from emo_site.db import activity, pools, sessions
 from emo_site.db.timescale.base import DatabaseWrapper
 from tests.servers import postgresql_server
 
@@ -135,6 +136,30 @@ def test_who_may_not_see_others_still_counts_them() -> None:
     by_name = {each.name: each for each in found.applications}
     assert (by_name["other"].sessions, by_name["other"].hidden) == (1, 1)
     assert (by_name["emo-test-plain"].sessions, by_name["emo-test-plain"].active) == (1, 1)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_is_just_connecting_is_hidden_from_nobody() -> None:
+    """Its state is not known yet, as that of a session which one may not see."""
+    known = connection.settings_dict
+    server = {"host": known["HOST"], "port": known["PORT"], "user": known["USER"], "password": known["PASSWORD"]}
+    over = threading.Event()
+
+    def connect() -> None:
+        while not over.is_set():
+            psycopg.connect(**server, dbname=known["NAME"]).close()
+
+    with ThreadPoolExecutor() as pool:
+        for _ in range(4):
+            pool.submit(connect)
+        try:
+            hidden = [activity.open_transactions(connection).hidden for _ in range(500)]
+            found = [sessions.look_at(connection) for _ in range(500)]
+        finally:
+            over.set()
+    assert sum(hidden) == 0
+    assert sum(each.hidden for look in found for each in look.applications) == 0
 
 
 def test_many_applications_are_summed_up() -> None:
