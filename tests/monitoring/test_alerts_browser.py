@@ -78,6 +78,7 @@ def test_an_operator_arranges_tests_silences_and_acknowledges(browser: Browser, 
         first = page.locator("#result_list tbody tr").first
         expect(first).to_contain_text("database:default")
         first.get_by_role("link").first.click()
+        expect(page.get_by_role("link", name="Silence this component")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing to scroll sideways"
         page.get_by_role("link", name="Silence this component").click()
         expect(page.get_by_label("Components")).to_have_value("database:default")
