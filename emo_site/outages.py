@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -35,6 +37,25 @@ PIN_SECONDS = 120
 GetResponse = Callable[[HttpRequest], HttpResponse]
 View = Callable[..., HttpResponseBase]
 Errors = (DatabaseError, InterfaceError, psycopg.Error)
+
+_first_time: ContextVar[bool] = ContextVar("first_time", default=False)
+
+
+def will_be_repeated(error: BaseException) -> bool:
+    """Whether a page that raises it is read once more: who could do without a part of it should raise it then."""
+    if not _first_time.get() or not is_lost_connection(error):
+        return False
+    # Who has waited for a connection in vain would only wait again, unless there is another server.
+    return not is_pool_timeout(error) or replicas.can_stand_in()
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    token = _first_time.set(True)
+    try:
+        yield
+    finally:
+        _first_time.reset(token)
 
 
 def bounded(get_response: GetResponse) -> GetResponse:
@@ -80,31 +101,38 @@ class Outages:
     ) -> HttpResponseBase | None:
         if request.method not in SAFE_METHODS:
             return None
-        try:
-            return self._first(request, view, args, kwargs)
-        except Errors as error:
-            # Who has waited for a connection in vain would only wait again, unless there is another server.
-            if not is_lost_connection(error) or (is_pool_timeout(error) and not replicas.can_stand_in()):
-                raise
-            logger.warning("%s %s is repeated: %s", request.method, request.path, reason_of(error))
-            for alias in replicas.in_use():
-                if connections[alias].errors_occurred:
-                    replicas.leave_out(alias, "a read from it failed")
+        with _repeatable():
+            try:
+                return self._first(request, view, args, kwargs)
+            except Errors as error:
+                if not will_be_repeated(error):
+                    raise
+                logger.warning("%s %s is repeated: %s", request.method, request.path, reason_of(error))
+                for alias in replicas.in_use():
+                    if connections[alias].errors_occurred:
+                        replicas.leave_out(alias, "a read from it failed")
         close_old_connections()
-        with replicas.noting_use(), replicas.reading_from_replica(any_will_do=True):
+        with replicas.noting_use(), _elsewhere(request), _patient():
             return _rendered(view(request, *args, **kwargs))
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return unavailable(request, exception) if is_outage(exception) else None
 
     def _first(self, request: HttpRequest, view: View, args: Sequence[Any], kwargs: dict[str, Any]) -> HttpResponseBase:
-        if not replicas.can_stand_in():
-            return _rendered(view(request, *args, **kwargs))
-        if replicas.primary_is_down():
-            with replicas.reading_from_replica(any_will_do=True):
+        if replicas.can_stand_in() and replicas.primary_is_down():
+            with _elsewhere(request), _patient():
                 return _rendered(view(request, *args, **kwargs))
-        with deadline.patience(PATIENCE_SECONDS):
+        with _patient():
             return _rendered(view(request, *args, **kwargs))
+
+
+def _elsewhere(request: HttpRequest) -> AbstractContextManager[None]:
+    return replicas.reading_from_replica(position=_pinned_at(request), any_will_do=True)
+
+
+def _patient() -> AbstractContextManager[None]:
+    """Of several servers none is waited for long, the primary neither: some of what a page shows is only there."""
+    return deadline.patience(PATIENCE_SECONDS) if replicas.can_stand_in() else nullcontext()
 
 
 def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:

@@ -88,9 +88,12 @@ def series(table: str) -> Series:
     return _SERIES[table]
 
 
-def databases(table: str) -> list[str]:
-    """Those in which the table's rows lie: several where market events are spread over shards."""
-    home = database_of("monitoring")
+def databases(table: str, *, home: str | None = None) -> list[str]:
+    """Those in which the table's rows lie: several where market events are spread over shards.
+
+    `home` is where to ask for them, by default the database of the time series.
+    """
+    home = home or database_of("monitoring")
     return shards.holding(home) if table == shards.TABLE else [home]
 
 

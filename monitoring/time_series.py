@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emo_site import display
-from emo_site.db.aliases import database_of
+from emo_site.db.aliases import is_shard
 from emo_site.db.estimates import rows_about
 from emo_site.db.timescale import chunks
 from emo_site.db.timescale.capabilities import look_up
@@ -51,9 +51,13 @@ class TimeSeries:
 def look(*, now: datetime) -> tuple[TimeSeries, ...]:
     """Both tables, on each shard where they are spread, without counting or reading them through.
 
+    Asked of the replica that the block reads from, where it does: the page of an outage must not wait for the primary.
     Raises what the driver raises.
     """
-    return tuple(_look_in(alias, table, now) for table in retention.TABLES for alias in retention.databases(table))
+    home = router.db_for_read(RetentionRun)
+    return tuple(
+        _look_in(alias, table, now) for table in retention.TABLES for alias in retention.databases(table, home=home)
+    )
 
 
 def _look_in(alias: str, table: str, now: datetime) -> TimeSeries:
@@ -78,7 +82,7 @@ def _look_at(connection: BaseDatabaseWrapper, table: str, *, licence: str | None
     by_cron = wanted.keep is not None and licence != chunks.COMMUNITY
     last, tone = _run_text(run, now, kept_for_ever=wanted.keep is None, by_cron=by_cron)
     return TimeSeries(
-        table=table if connection.alias == database_of("monitoring") else f"{table} on {connection.alias}",
+        table=f"{table} on {connection.alias}" if is_shard(connection.alias) else table,
         kind=f"hypertable ({licence} licence)" if licence else "ordinary table",
         rows_about=rows,
         rows_text="n/a: not analysed yet" if rows is None else f"about {rows:,}",

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from emo_site import display
+from emo_site.outages import will_be_repeated
 from monitoring import health, time_series
 from monitoring.choices import HealthStatus
 from monitoring.health import ProbeResult
@@ -211,6 +212,9 @@ def _tried(part: Callable[[], _Part], name: str, missing: list[str]) -> _Part | 
     try:
         return part()
     except DatabaseError as error:
+        # Each of the parts would wait for the same server, and the page be short of all of them.
+        if will_be_repeated(error):
+            raise
         missing.append(f"{name}: {said_by(error)}")
         return None
 

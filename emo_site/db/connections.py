@@ -330,10 +330,12 @@ class DeskPool(ConnectionPool[GuardedConnection]):
         """
         whole = self.timeout if timeout is None else timeout
         patience = deadline.to_connect(whole)
+        brief = min(patience, BRIEF_SECONDS) if self._waited_in_vain else patience
         with self.waits.one():
             try:
-                connection = self._had_within(min(patience, BRIEF_SECONDS) if self._waited_in_vain else patience)
+                connection = self._had_within(brief)
             except PoolTimeout:
+                deadline.waited_in_vain(brief)
                 self._waited_in_vain = self._waited_in_vain or patience >= whole
                 raise
             self._waited_in_vain = False

@@ -6,9 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
-_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+# What a connection that is to be had takes; so long is waited even by who has no patience left.
+LEAST_SECONDS = 0.2
+
+
+@dataclass
+class _Patience:
+    left: float
+
+
+_patience: ContextVar[_Patience | None] = ContextVar("patience", default=None)
 
 
 @contextmanager
@@ -25,8 +35,11 @@ def within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Inside the block nobody waits longer than this for a connection; queries may take what they need."""
-    token = _patience.set(seconds)
+    """Inside the block no longer than this is waited, all in all, for connections that are not to be had.
+
+    Queries may take what they need. A page of many parts would else wait for the same dead server once a part.
+    """
+    token = _patience.set(_Patience(seconds))
     try:
         yield
     finally:
@@ -36,7 +49,13 @@ def patience(seconds: float) -> Iterator[None]:
 def to_connect(seconds: float) -> float:
     """How long to wait for a connection: `seconds`, or less where patience or the deadline is less."""
     patient = _patience.get()
-    return at_most(seconds if patient is None else min(seconds, patient))
+    return at_most(seconds if patient is None else min(seconds, max(patient.left, LEAST_SECONDS)))
+
+
+def waited_in_vain(seconds: float) -> None:
+    """There was no connection to be had, for so long."""
+    if (patient := _patience.get()) is not None:
+        patient.left -= seconds
 
 
 def remaining() -> float | None:

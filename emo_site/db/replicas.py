@@ -25,7 +25,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from psycopg.rows import tuple_row
 
 from emo_site.db import deadline
@@ -39,6 +39,8 @@ LOOK_EVERY_SECONDS = 1.0
 LOOK_WITHIN_SECONDS = 2.0
 BELIEVED_SECONDS = 3.5
 FIRST_LOOK_SECONDS = 0.5
+# A standby that has confirmed a commit has it on disk, and replays it a moment later.
+REPLAYED_SECONDS = 0.5
 
 # Lag as a clock sees it: none while all that was received is replayed. An idle primary sends nothing, and to a standby
 # that was started again "received" is the beginning of a WAL file, before what it has replayed. Without a receiver
@@ -90,7 +92,8 @@ def reading_from_replica(*, position: int = 0, any_will_do: bool = False) -> Ite
     """Sends the block's reads of the default database to a replica.
 
     `position`: what must have been replayed there, since the reader has written it. `any_will_do`: in an outage a
-    replica that lags is better than no answer; holds for blocks inside too.
+    replica that lags is better than no answer, though one that has replayed `position` is taken where there is one;
+    holds for blocks inside too.
     """
     outer = _reading.get()
     if outer is not None and outer.any_will_do:
@@ -149,9 +152,37 @@ def _choose(reading: _Reading) -> str:
     good = [each.alias for each in known if each.usable and each.position >= reading.position]
     if reading.any_will_do or (not good and primary_is_down()):
         # A standby: what was the primary when it was looked at may be what is down. Of several, the one furthest on.
-        best = sorted(known, key=lambda each: (not each.standby, -each.position))
-        good = [each.alias for each in best if each.answers][:1]
+        best = sorted((each for each in known if each.answers), key=lambda each: (not each.standby, -each.position))
+        has = reading.position <= 0 or any(each.standby and each.position >= reading.position for each in best)
+        good = [each.alias for each in best][:1] if has else _asked(best, reading.position)
     return good[next(_turn) % len(good)] if good else DEFAULT_DB_ALIAS
+
+
+def _asked(candidates: Sequence[ReplicaState], position: int) -> list[str]:
+    """The one that has replayed `position` by now, else the first.
+
+    The looks are up to a second old. What was acknowledged since is on one of several standbys, and arrives on the
+    others never, if the primary is gone: there an order that was just staged would be one that does not exist.
+    """
+    until = time.monotonic() + deadline.at_most(REPLAYED_SECONDS)
+    while True:
+        for each in candidates:
+            if _replayed(each.alias) >= position:
+                return [each.alias]
+        if time.monotonic() >= until:
+            return [each.alias for each in candidates][:1]
+        time.sleep(REPLAYED_SECONDS / 10)
+
+
+def _replayed(alias: str) -> int:
+    connection = connections[alias]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT coalesce(pg_last_wal_replay_lsn() - '0/0'::pg_lsn, 0)")
+            return int(cursor.fetchone()[0])
+    except (DatabaseError, InterfaceError):
+        connection.close()
+        return -1
 
 
 _turn = itertools.count()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError, ProgrammingError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from emo_site.db import connections as guarded
 from emo_site.db import replicas
+from emo_site.outages import will_be_repeated
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +40,18 @@ def page(request: HttpRequest) -> HttpResponse:
     return HttpResponse("the page")
 
 
+def page_of_parts(request: HttpRequest) -> HttpResponse:
+    asked.append(str(request.method))
+    try:
+        if errors:
+            raise errors.pop(0)
+    except DatabaseError as error:
+        if will_be_repeated(error):
+            raise
+        return HttpResponse("a part is missing")
+    return HttpResponse("the page")
+
+
 def committed_then_lost(request: HttpRequest) -> HttpResponse:
     asked.append(str(request.method))
     counter = guarded._commits.get()
@@ -55,6 +68,7 @@ def executed_then_lost(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("page", page),
+    path("parts", page_of_parts),
     path("executed", executed_then_lost),
     path("committed", committed_then_lost),
 ]
@@ -94,6 +108,26 @@ def test_read_that_fails_twice_is_answered_503(client: Client) -> None:
     assert (answer.status_code, asked) == (503, ["GET", "GET"])
     assert answer["Retry-After"] == "5"
     assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        ([lost()], "the page"),
+        ([no_connection()], "the page"),
+        ([lost(), lost()], "a part is missing"),
+        ([ProgrammingError("no such table")], "a part is missing"),
+    ],
+)
+@pytest.mark.usefixtures("replica")
+def test_page_that_could_do_without_a_part_is_read_elsewhere_first(
+    client: Client, raised: list[Exception], shown: str
+) -> None:
+    errors.extend(raised)
+    assert client.get("/parts").content.decode() == shown
+    # Who writes is not asked twice.
+    errors.append(lost())
+    assert client.post("/parts").content.decode() == "a part is missing"
 
 
 def test_read_is_repeated_without_a_replica_too_unless_it_has_waited_in_vain(client: Client) -> None:

@@ -10,7 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import OperationalError
+from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
 from emo_site.jobs import heartbeats
@@ -23,6 +26,7 @@ from orders import workflow
 from orders.choices import OrderStatus
 from orders.fill import Fill
 from reporting import health_report, rendering
+from reporting.shared_report import SharedReport
 from tests.factories import NOW, equity, person, staged
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +103,29 @@ def test_a_dead_database_is_never_three_quarters_healthy() -> None:
         "History: the database of recorded health can't be used.",
     )
     assert report.databases[0].engine == report.databases[0].latency_text == report.databases[0].lag_text == "n/a"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_part_whose_connection_is_lost_is_missing_unless_the_page_can_be_read_elsewhere(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def lost(*args: object, **options: object) -> None:
+        asked.append(args)
+        raise OperationalError("gone") from psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(health_report, "_orders", lost)
+    report = health_report.build(now=NOW, results=[DATABASE])
+    assert (report.missing, report.total_orders) == (("Orders: gone",), None)
+    asked.clear()
+
+    client.force_login(person("ada", "auditor"))
+    monkeypatch.setattr("reporting.shared_report.health.run", lambda *args, **options: [DATABASE])
+    monkeypatch.setattr("reporting.views._shared", SharedReport(health.SharedRun(max_age=5.0)))
+    page = client.get("/reports/institutional/")
+    assert (page.status_code, len(asked)) == (200, 2)
+    assert "Orders: gone" in page.content.decode()
 
 
 def test_migrations_that_are_missing_are_said() -> None:

@@ -35,6 +35,19 @@ def test_patience_shortens_the_wait_for_a_connection_alone() -> None:
     assert deadline.to_connect(5) == 5
 
 
+def test_patience_is_for_the_whole_block() -> None:
+    with deadline.patience(1):
+        deadline.waited_in_vain(0.3)
+        assert deadline.to_connect(5) == pytest.approx(0.7)
+        deadline.waited_in_vain(0.7)
+        # Whoever has none left still takes a connection that is to be had.
+        assert deadline.to_connect(5) == deadline.LEAST_SECONDS
+        assert deadline.to_connect(0.1) == 0.1
+    deadline.waited_in_vain(5)
+    with deadline.patience(1):
+        assert deadline.to_connect(5) == 1
+
+
 def test_deadline_is_lifted_even_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), deadline.within(1):
         raise ZeroDivisionError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -50,6 +51,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_states(*states: ReplicaState, down: bool = False) -> None:
         monkeypatch.setattr(replicas, "states", lambda: list(states))
         monkeypatch.setattr(replicas, "primary_is_down", lambda: down)
+        # Asked once more, they are where they were.
+        monkeypatch.setattr(replicas, "_replayed", {each.alias: each.position for each in states}.__getitem__)
 
     return set_states
 
@@ -71,6 +74,7 @@ GONE = state("replica1", usable=False, answers=False)
         ([BEHIND], False, {"position": 100}, "default"),
         # Without a primary, old is better than nothing, and the furthest is the best.
         ([BEHIND], True, {"position": 100}, "replica1"),
+        ([BEHIND, state("replica2", position=20)], True, {"position": 100}, "replica2"),
         ([LAGS], True, {}, "replica1"),
         ([LAGS, state("replica2", usable=False, position=200)], True, {}, "replica2"),
         ([GONE], True, {}, "default"),
@@ -86,6 +90,34 @@ def test_where_a_read_goes(
     with reading_from_replica(**asked):
         assert alias_for_read() == alias
     assert alias_for_read() == "default"
+
+
+@pytest.mark.parametrize(
+    ("replayed", "alias", "asked"),
+    [
+        # Seen behind replica2 a second ago; the last commit was confirmed by it alone.
+        ({"replica1": 100}, "replica1", ["replica2", "replica1"]),
+        # It arrives a moment later.
+        ({"replica2": [50, 100]}, "replica2", ["replica2", "replica1", "replica3", "replica2"]),
+        ({}, "replica2", None),
+    ],
+)
+def test_in_an_outage_who_has_written_reads_where_that_is(
+    known: Callable[..., None], monkeypatch: pytest.MonkeyPatch, replayed: dict[str, Any], alias: str, asked: Any
+) -> None:
+    calls: list[str] = []
+
+    def position(name: str) -> int:
+        calls.append(name)
+        found = replayed.get(name, -1)
+        return (found.pop(0) if len(found) > 1 else found[0]) if isinstance(found, list) else found
+
+    # What was the primary when it was looked at was the furthest, of course.
+    known(state("replica1", position=10), state("replica2", position=20), state("replica3", standby=False), down=True)
+    monkeypatch.setattr(replicas, "_replayed", position)
+    with reading_from_replica(position=100, any_will_do=True):
+        assert alias_for_read() == alias
+    assert asked is None or calls == asked
 
 
 def test_one_block_reads_from_one_replica(known: Callable[..., None]) -> None:
@@ -243,6 +275,51 @@ def test_report_is_exported_from_the_replica(tmp_path: Path, cluster: Cluster, e
         standby.resume_replay()
     cluster.wait_until_replayed(standby)
     assert orders() == 10
+
+
+WITHOUT_THE_PRIMARY = """
+import json, time
+from datetime import UTC, datetime
+from django.conf import settings
+from emo_site.db import deadline, replicas
+from monitoring.choices import HealthStatus
+from monitoring.health import Finding, ProbeResult
+from reporting import health_report
+now = datetime.now(UTC)
+# As the probes found the primary a moment before it went.
+well = Finding(status=HealthStatus.HEALTHY, message="", metrics={"engine": "postgresql", "version": "18"})
+names = [f"{of}:{alias}" for of in ("database", "migrations") for alias in settings.DATABASES]
+found = [
+    ProbeResult(name=name, critical=True, finding=well, at=now, response_ms=1.0) for name in names
+]
+replicas.states()
+with deadline.within(9), replicas.reading_from_replica(any_will_do=True), deadline.patience(1):
+    began = time.monotonic()
+    report = health_report.build(now=now, results=found)
+    seconds = time.monotonic() - began
+sizes = [each.size_text for each in report.databases]
+tables = [each.table for each in report.time_series]
+replayed = [replicas._replayed(alias) for alias in ("replica1", "default")]
+print(json.dumps([seconds, report.missing, tables, sizes, *replayed]))
+"""
+
+
+@pytest.mark.cluster
+def test_health_page_of_a_replica_waits_for_a_lost_primary_once_and_not_once_a_part(
+    cluster: Cluster, environment: dict[str, str]
+) -> None:
+    cluster.wait_until_replayed(cluster.standbys[0])
+    nobody_there = re.sub(r":\d+(?=/)", ":1", cluster.standbys[0].url)
+    ran = manage(
+        "shell", "--verbosity", "0", "-c", WITHOUT_THE_PRIMARY, environment={**environment, "EMO_DB_URL": nobody_there}
+    )
+    assert ran.status == 0, ran.err
+    seconds, missing, tables, (primary, replica), replayed, of_nobody = json.loads(ran.out.splitlines()[-1])
+    # Two parts ask each server themselves; the pool's own time-out is five seconds.
+    assert 1 <= seconds < 4
+    assert (missing, tables) == ([], ["market_events", "system_health"])
+    assert (primary, replica.endswith("MB")) == ("n/a: no answer", True)
+    assert replayed > of_nobody == -1
 
 
 NEIGHBOUR = """
