@@ -4,6 +4,7 @@ Whatever the command line says wins (--bind, --workers, --threads). Nothing of t
 settings: the master outlives its workers, and after a SIGHUP they would run on what it had read before.
 """
 
+import faulthandler
 import os
 import runpy
 from importlib import import_module
@@ -46,6 +47,8 @@ def post_worker_init(worker: Any) -> None:
     """Before the first person asks, who would wait for the modules of every page."""
     from django.conf import settings  # noqa: PLC0415  # the worker has them by now
 
+    # A crash in a library of C would end the worker with nothing in the log but its signal.
+    faulthandler.enable()
     import_module(settings.ROOT_URLCONF)
 
 

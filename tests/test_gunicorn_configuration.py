@@ -38,3 +38,15 @@ def test_after_a_reload_new_workers_go_on_counting(tmp_path: Path) -> None:
         assert soon(lambda: old.pid not in {each.pid for each in workers_of(port)})
         get(port, "/no/such/page")
         assert figures(port)[missing] == 2
+
+
+def test_a_worker_that_crashes_says_where_and_another_one_takes_its_place(tmp_path: Path) -> None:
+    environment, _ = desk(tmp_path)
+    with served(environment, errors=tmp_path / "log") as port:
+        [old] = workers_of(port)
+        os.kill(old.pid, signal.SIGSEGV)
+        assert soon(lambda: [each.pid for each in workers_of(port)] not in ([], [old.pid]))
+        assert get(port, "/healthz")[0] == 200
+    log = (tmp_path / "log").read_text()
+    assert "Fatal Python error: Segmentation fault" in log
+    assert "most recent call first" in log

@@ -35,11 +35,15 @@ NETWORK_DEFAULTS: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 2,
+    # Kerberos is used by whoever asks for it in the URL. Tried on each connection, its library has crashed processes of
+    # many threads (psycopg/psycopg#1213).
+    "gssencmode": "disable",
 }
 
 # libpq takes any text for these and fails only when it connects.
 _ALLOWED_OPTIONS = {
     "sslmode": "disable|allow|prefer|require|verify-ca|verify-full",
+    "gssencmode": "disable|prefer|require",
     "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
     "connect_timeout": "[0-9]+",
     "tcp_user_timeout": "[0-9]+",

@@ -184,7 +184,7 @@ def moved_in(desk: Desk) -> None:
 MIGRATIONS = "9 migrations, from monitoring.0001_initial to monitoring.0009_component_states"
 WAY = (
     "application_name 'emo-desk market_events', fetch_size '1000', use_remote_estimate 'true', async_capable 'true',"
-    " connect_timeout '2', keepalives_idle '5', keepalives_interval '2', keepalives_count '2',"
+    " gssencmode 'disable', connect_timeout '2', keepalives_idle '5', keepalives_interval '2', keepalives_count '2',"
     " tcp_user_timeout '4000'"
 )
 PLAN = f"""\

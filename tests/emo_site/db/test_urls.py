@@ -79,6 +79,7 @@ def test_connections_are_pooled_checked_and_given_up_on_soon() -> None:
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
+        "gssencmode": "disable",
         "application_name": "emo-test",
         "options": TIMEOUTS,
         "pool": {"min_size": 2, "max_size": 7, "timeout": 3, "reconnect_timeout": urls.RECONNECT_SECONDS},
