@@ -24,8 +24,8 @@ from tests import servers
 
 BACKENDS = ("sqlite", "postgresql", "timescaledb")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# What reads the example configurations in deploy/.
-TOOLS = ("nginx", "caddy", "promtool", "systemd-analyze", "pgbouncer")
+# What reads the example configurations in deploy/, or runs beside the desk.
+TOOLS = ("nginx", "caddy", "promtool", "systemd-analyze", "pgbouncer", "rabbitmq-server")
 FOREIGN_VARIABLES = ("EMO_", "DATABASE", "POSTGRES", "PG")
 PROJECT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5
@@ -222,7 +222,7 @@ def main(argv: Sequence[str]) -> int:
     if not has_node():
         print("node and npm: not found - tests of TimescaleDB's Community licence did not run", flush=True)
     if missing := [name for name in TOOLS if not has_tool(name)]:
-        print(f"{', '.join(missing)}: not found - tests of the configurations that they read did not run", flush=True)
+        print(f"{', '.join(missing)}: not found - tests of what they run or read did not run", flush=True)
     return verdict(outcomes, browser=browser, ci=in_ci())
 
 

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 from tests import clusters, poolers
 from tests.clusters import Cluster
 from tests.desk import environment_of, manage
-from tests.lan import Machine
+from tests.lan import Lan, Machine
 from tests.run import PROJECT
 
 # What people call it, whichever host a load balancer sends them to.
@@ -168,9 +168,13 @@ class Site:
     def bot(self, owner: str = "tom") -> Bot:
         return Bot(self.tokens[owner])
 
+    def machine(self) -> Machine:
+        """One more."""
+        return _lan_of(self.cluster).attach()
+
     def worker(self) -> subprocess.Popen[bytes]:
         """On a machine of its own; ends with the site."""
-        machine = _lan_of(self.cluster).attach()
+        machine = self.machine()
         command = [sys.executable, "manage.py", "worker", "--interval", "0.1"]
         process = _started(machine, command, self.environment, self.folder / f"worker-{machine.address}.log")
         self.stack.callback(_ended, process)
@@ -198,13 +202,14 @@ def site(folder: Path, *, sessions: int) -> Iterator[Site]:
         ]
         authority = folder / "authority.crt"
         authority.write_text("".join(each.certificate.read_text() for each in before))
+        machines = [_lan_of(cluster).attach() for _ in range(2)]
         pages = {
             **common,
-            "ALLOWED_HOSTS": NAME,
+            "ALLOWED_HOSTS": ",".join((NAME, *(machine.address for machine in machines))),
             "EMO_DB_URL": poolers.url_of(before, "target_session_attrs=read-write", authority=authority),
             "EMO_REPLICA_URLS": poolers.url_of(before, authority=authority),
         }
-        web = [WebHost(_lan_of(cluster).attach(), pages, folder / f"web{number}.log") for number in (1, 2)]
+        web = [WebHost(machine, pages, folder / f"web-{machine.address}.log") for machine in machines]
         for host in web:
             host.start()
             stack.callback(lambda host=host: _ended(host.process))
@@ -220,7 +225,7 @@ def _policy(folder: Path) -> Path:
     return file
 
 
-def _lan_of(cluster: Cluster) -> Any:
+def _lan_of(cluster: Cluster) -> Lan:
     assert cluster.primary.machine is not None
     return cluster.primary.machine.lan
 

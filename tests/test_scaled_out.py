@@ -8,13 +8,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.brokers import broker, work
 from tests.desk import manage
-from tests.scaled_out import Bot, Person, Reply, Site, WebHost, site
+from tests.scaled_out import PORT, Bot, Person, Reply, Site, WebHost, site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.tool("pgbouncer")]
 
@@ -202,6 +204,53 @@ def test_workers_on_two_hosts_share_the_work_and_each_task_runs_once(desk: Site)
     assert min(shares) > 0
     assert done is not None
     assert done == (sum(shares), 1)
+
+
+@pytest.mark.tool("rabbitmq-server")
+def test_orders_from_a_broker_are_staged_once_though_a_worker_and_the_broker_are_killed(
+    desk: Site, tmp_path: Path
+) -> None:
+    """docs/broker.md: machines more for the broker and two workers, of whom one can't reach the desk."""
+    orders = [order() for _ in range(300)]
+    keys = [each["client_order_id"] for each in orders]
+    here, there, nowhere = desk.machine(), desk.machine(), desk.machine()
+    nowhere.cut()
+    one, two = (f"http://{host.machine.address}:{PORT}" for host in desk.web)
+    with (
+        broker(desk.machine(), tmp_path / "rabbit") as rabbit,
+        work(tmp_path, EMO_BROKER=rabbit.url, EMO_TOKEN=desk.tokens["tom"], EMO_DESK=one) as program,
+    ):
+        doomed = program.worker(here, EMO_DESK=f"http://{nowhere.address}:{PORT}")
+        program.worker(there, EMO_DESK=two)
+
+        def both_say(what: str) -> bool:
+            return all(what in program.log(each).read_text() for each in (here, there))
+
+        assert soon(lambda: both_say(" ready."), 60)
+        program.put([order(quantity="-1"), *orders])
+        assert soon(lambda: both_say(" received"), 30)
+        # It is in the middle of what it has taken.
+        program.kill(doomed)
+        rabbit.kill()
+        assert on_the_desk(desk, keys) < len(orders)
+        rabbit.start()
+        assert soon(lambda: on_the_desk(desk, keys) == len(orders), 90)
+        assert soon(lambda: rabbit.waiting("celery") == 0, 30)
+        assert rabbit.waiting("refused") == 1
+        program.worker(here, "-Q", "refused")
+        assert soon(lambda: '"problem"' in program.log(here).read_text(), 60)
+        [said] = [line for line in program.log(here).read_text().splitlines() if '"problem"' in line]
+        assert '"field": "quantity"' in said
+    asked = "SELECT count(*) FROM order_events e JOIN staged_orders o ON o.id = e.order_id"
+    with psycopg.connect(desk.cluster.primary.url) as connection:
+        staged_events = connection.execute(f"{asked} WHERE o.client_order_id = ANY(%s) AND kind = 'staged'", [keys])
+        assert staged_events.fetchone() == (len(orders),)
+
+
+def on_the_desk(desk: Site, keys: list[str]) -> int:
+    with psycopg.connect(desk.cluster.primary.url) as connection:
+        found = connection.execute("SELECT count(*) FROM staged_orders WHERE client_order_id = ANY(%s)", [keys])
+        return int(found.fetchall()[0][0])
 
 
 def test_a_primary_that_dies_is_stood_in_for_and_replaced(desk: Site) -> None:
