@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from orders import workflow
 from orders.assessment import Severity
-from orders.choices import Attempt, OrderStatus
+from orders.choices import Attempt, EventKind, OrderStatus
 from orders.context import ContextUnavailable
 from orders.kill_switch import NOT_AT_BROKER
 from orders.models import OrderEvent, StagedOrder
@@ -20,7 +20,7 @@ from orders.order_timeline import told
 from orders.policy import InvalidPolicy
 from orders.refused_decisions import recording
 from orders.rule_registry import can_be_overridden
-from orders.ticket import Ticket
+from orders.ticket import InvalidTicket, Ticket
 from orders.workflow import Outcome, Refused
 
 # What a decision may be refused with. A policy or market data that can't be read let nothing through.
@@ -158,6 +158,22 @@ def _submit(order_id: UUID, actor: User, now: datetime, text: str, expected: int
     return workflow.submit(order_id, actor=actor, now=now, expected_events=expected)
 
 
+def _check_acknowledgement(order: StagedOrder, actor: User) -> None:
+    """Here only while the broker's answer is waited for; the bot may be told of it later, too."""
+    workflow.check(order, OrderStatus.BROKER_REJECTED, actor=actor)
+    if order.events.filter(kind=EventKind.ACKNOWLEDGED).exists():
+        raise Refused("ACKNOWLEDGED_BEFORE", "The broker has acknowledged it.")
+
+
+def _acknowledge(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
+    try:
+        return workflow.acknowledge(
+            order_id, actor=actor, now=now, broker_order_id=text.strip(), expected_events=expected
+        )
+    except InvalidTicket as invalid:
+        raise Refused("INVALID", str(invalid)) from invalid
+
+
 def _broker_reject(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
     return workflow.broker_reject(order_id, actor=actor, now=now, reason=text, expected_events=expected)
 
@@ -222,6 +238,15 @@ DECISIONS = MappingProxyType(
                 check=_to(OrderStatus.SUBMITTED),
                 act=_submit,
                 main=True,
+            ),
+            Decision(
+                name="acknowledge",
+                attempt=Attempt.ACKNOWLEDGE,
+                label="Record the broker's acknowledgement",
+                check=_check_acknowledgement,
+                act=_acknowledge,
+                asks="The broker's id of the order",
+                required=True,
             ),
             Decision(
                 name="broker_reject",

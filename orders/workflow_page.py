@@ -42,7 +42,8 @@ TEXT = """\
   goes back to review, with an event that says why. Whoever submits a second time is told what is so; nothing is sent
   twice.
 - **The broker's acknowledgement** (`workflow.acknowledge`) puts its id of the order into the trail and changes nothing
-  else; it may come after a fill that it raced. An order that has one is not *unanswered* for `manage.py recover`.
+  else; it may come after a fill that it raced. An order that has one is not *unanswered* for `manage.py recover`. It
+  comes over the API, or from a trader, on the order's page.
 - **The trading state** (`manage.py trading_state`) halts everything at once: HALTED lets nothing through and withdraws
   what is not at the broker, REDUCING only what reduces a position. A decision that was judged before the halt is not
   written after it. Whoever restricted trading does not release it; the database refuses that, too.

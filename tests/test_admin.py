@@ -26,7 +26,7 @@ from monitoring.choices import EventType
 from monitoring.events import Event, record
 from monitoring.models import MarketEvent, SystemHealth
 from orders import queue_admin, workflow
-from orders.choices import OrderStatus
+from orders.choices import EventKind, OrderStatus
 from orders.fill import Fill
 from orders.models import ExecutedOrder, OrderEvent, OrderLeg, PolicyVersion, StagedOrder
 from reporting.models import StrategyPerformance
@@ -271,6 +271,26 @@ def test_buttons_follow_status_and_permission(trader: User, reviewer: User) -> N
     assert "/fill/" not in offered
     auditor = as_user(person("ada", "auditor")).get(page_of(order)).content.decode()
     assert "/decide/" not in auditor
+
+
+def test_the_brokers_acknowledgement_is_recorded_once_by_who_hears_it(trader: User, reviewer: User) -> None:
+    order = submitted(trader, reviewer)
+    assert "/decide/acknowledge/" not in as_user(reviewer).get(page_of(order)).content.decode()
+    decide(as_user(reviewer), order, "acknowledge", text="B-0")
+    client = as_user(trader)
+    assert "/decide/acknowledge/" in client.get(page_of(order)).content.decode()
+    message = told(decide(client, order, "acknowledge", text=" "))[-1]
+    assert message == "The broker's id of the order is required."
+    message = told(decide(client, order, "acknowledge", text="B" * 129))[-1]
+    assert message.startswith("Refused: broker_order_id=")
+    message = told(decide(client, order, "acknowledge", text=" B-1 "))[-1]
+    assert message.endswith("is submitted.")
+    order.refresh_from_db()
+    [event] = order.events.filter(kind=EventKind.ACKNOWLEDGED)
+    assert (event.actor, event.seen["broker_order_id"], order.status) == (trader, "B-1", OrderStatus.SUBMITTED)
+    page = client.get(page_of(order)).content.decode()
+    assert "the broker&#x27;s id is B-1" in page
+    assert "/decide/acknowledge/" not in page
 
 
 def test_the_points_of_each_score_add_up_to_the_shown_total(trader: User) -> None:
