@@ -5,7 +5,7 @@ before. Each figure has its n, and the address of the orders behind it. Pure.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -18,6 +18,8 @@ from reporting.execution_figures import Link, duration, fill_rate, money, shortf
 from reporting.order_tally import Refusals, Sums, Tally, Valued, Workload, reached
 
 NOTIONAL_ROWS = 20
+# gunicorn takes request lines of 4,094 bytes.
+_LONGEST_URL = 3500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,20 +206,27 @@ def _ended(stages: Mapping[tuple[str, int], int], stage: Stage, link: Link) -> t
 # ---- notional --------------------------------------------------------------------------------------------------------
 
 
-def notional(valued: Mapping[str, Valued], link_of: Callable[[str], str]) -> tuple[NotionalRow, ...]:
-    """The largest NOTIONAL_ROWS by value, then all others as one row."""
+def notional(valued: Mapping[str, Valued], link: Link, *, column: str) -> tuple[NotionalRow, ...]:
+    """The largest NOTIONAL_ROWS by value, then all others as one row. `column` is the name in an order's row."""
     ordered = sorted(valued.items(), key=lambda pair: (-pair[1].value, -pair[1].n, pair[0]))
-    shown, rest = ordered[:NOTIONAL_ROWS], [each for _, each in ordered[NOTIONAL_ROWS:]]
+    shown, rest = ordered[:NOTIONAL_ROWS], ordered[NOTIONAL_ROWS:]
     others = Valued(
-        n=sum(each.n for each in rest),
-        known=sum(each.known for each in rest),
-        value=sum(each.value for each in rest),
+        n=sum(each.n for _, each in rest),
+        known=sum(each.known for _, each in rest),
+        value=sum(each.value for _, each in rest),
     )
     largest = max([others.value, *(each.value for _, each in shown)])
-    rows = [_notional(label or "none stated", each, largest, link_of(label)) for label, each in shown]
+    rows = [_notional(label or "none stated", each, largest, link(**{column: label})) for label, each in shown]
     if rest:
-        rows.append(_notional(f"{len(rest):,} others", others, largest, ""))
+        url = _link_to_all([label for label, _ in rest], link, column)
+        rows.append(_notional(f"{len(rest):,} others", others, largest, url))
     return tuple(rows)
+
+
+def _link_to_all(labels: Sequence[str], link: Link, column: str) -> str:
+    """The list of several's orders; empty where an address can't say them: it is too long, or one has a comma."""
+    url = link(**{f"{column}__in": ",".join(labels)})
+    return "" if len(url) > _LONGEST_URL or any("," in label for label in labels) else url
 
 
 def by_day(tally: Tally, link_of: Callable[[Any], str]) -> tuple[NotionalRow, ...]:

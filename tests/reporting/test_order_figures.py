@@ -185,15 +185,24 @@ def test_change_against_the_period_before_has_its_sign_or_its_reason() -> None:
 
 def test_the_smallest_notionals_are_one_row() -> None:
     valued = {f"S{number:02d}": Valued(n=1, known=1, value=10_000 * (100 - number)) for number in range(25)}
-    rows = order_figures.notional(valued, lambda each: f"?{each}")
+    rows = order_figures.notional(valued, link, column="strategy")
     assert len(rows) == order_figures.NOTIONAL_ROWS + 1
-    assert (rows[0].label, rows[0].value, rows[0].width, rows[0].url) == ("S00", D("100.00"), 25.64, "?S00")
-    assert (rows[-1].label, rows[-1].orders, rows[-1].url) == ("5 others", 5, "")
+    assert (rows[0].label, rows[0].value, rows[0].width, rows[0].url) == ("S00", D("100.00"), 25.64, "strategy=S00")
+    assert (rows[-1].label, rows[-1].orders) == ("5 others", 5)
+    assert rows[-1].url == "strategy__in=S20,S21,S22,S23,S24"
     assert sum(row.value or 0 for row in rows) == sum(each.value for each in valued.values()) / D(10_000)
 
 
+@pytest.mark.parametrize("names", [[f"{number:04d}" for number in range(1000)], [*map(str, range(20)), "of, all"]])
+def test_others_that_an_address_can_not_say_lead_nowhere(names: list[str]) -> None:
+    valued = {name: Valued(n=1, known=1, value=1) for name in names}
+    assert order_figures.notional(valued, link, column="strategy")[-1].url == ""
+
+
 def test_what_is_not_known_is_said_beside_the_sum() -> None:
-    rows = order_figures.notional({"": Valued(n=3, known=2, value=5_000), "x": Valued(n=1, known=0, value=0)}, str)
+    rows = order_figures.notional(
+        {"": Valued(n=3, known=2, value=5_000), "x": Valued(n=1, known=0, value=0)}, link, column="x"
+    )
     assert [(row.label, row.value_text) for row in rows] == [
         ("none stated", "0.50 (without 1 not known)"),
         ("x", "n/a"),

@@ -186,6 +186,21 @@ def test_every_number_leads_to_as_many_rows_as_it_says(
     assert followed > 40
 
 
+def test_others_in_one_row_lead_to_their_orders(
+    desk: dict[str, User], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reporting.order_figures.NOTIONAL_ROWS", 1)
+    client.force_login(person("ada", "auditor"))
+    followed = {}
+    for address, text in links(shown(client, **PERIOD)):
+        if "strategy__in=" in address or "underlying__in=" in address:
+            followed[address] = client.get(address).context["cl"].result_count
+            assert followed[address] == number(text)
+    # Of strategies and of underlyings; one of the strategies has no name.
+    assert len(followed) == 2
+    assert min(followed.values()) > 0
+
+
 def test_no_number_of_orders_leads_nowhere(desk: dict[str, User], client: Client) -> None:
     client.force_login(person("ada", "auditor"))
     html = shown(client, **PERIOD)
