@@ -120,7 +120,8 @@ def test_reports_and_the_queue_say_the_same_without_script(browser: Browser, des
         with browser.new_context(java_script_enabled=enabled) as context:
             page = log_in(context, desk, "ada")
             page.goto(f"{desk}/reports/orders/?period=all")
-            texts.append(page.locator("main").inner_text().splitlines()[5:])
+            text = re.sub(r"\b\d+ (s|min|h|d) ago\b", "some time ago", page.locator("main").inner_text())
+            texts.append(text.splitlines()[5:])
             page.goto(f"{desk}{QUEUE}")
             assert page.locator("#result_list tbody tr").count() > 0
     assert texts[0] == texts[1]
