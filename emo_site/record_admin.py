@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -15,6 +16,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from emo_site import display
 from emo_site.db.distinct import distinct_values
 from emo_site.db.estimates import BoundedPaginator
 from emo_site.db.selective import matching
@@ -119,6 +121,27 @@ class RecordAdmin(BigTableAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class ActorRecordAdmin(RecordAdmin):
+    """Rows of what somebody did (`actor_name`) at a moment (`at`), mostly to an order (`order_id`): found by both."""
+
+    ordering = ("-at", "-id")
+    search_fields = ("actor_name",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term:
+            return queryset, False
+        try:
+            return queryset.filter(order_id=UUID(search_term)), False
+        except ValueError:
+            return matching(queryset, "actor_name", [search_term]), False
+
+    @admin.display(description="at, UTC")
+    def time(self, row: Any) -> str:
+        return display.moment(row.at)
 
 
 class ValuesFilter(admin.SimpleListFilter):

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from emo_site import display
-from emo_site.db.selective import matching
-from emo_site.record_admin import RecordAdmin, period_filter
+from emo_site.record_admin import ActorRecordAdmin, period_filter
 from orders import order_page
 from orders.models import OrderAccess, RefusedDecision
 
 
-class OfActorAdmin(RecordAdmin):
-    """Rows of people and orders, by order and by person."""
+class OfOrderAdmin(ActorRecordAdmin):
+    """With a link to the order."""
 
     list_filter = (period_filter("at"),)
     list_select_related = ("order",)
-    ordering = ("-at", "-id")
-    search_fields = ("actor_name",)
     without_order: ClassVar[str]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if not search_term:
-            return queryset, False
-        try:
-            return queryset.filter(order=UUID(search_term)), False
-        except ValueError:
-            return matching(queryset, "actor_name", [search_term]), False
-
-    @admin.display(description="at, UTC")
-    def time(self, row: Any) -> str:
-        return display.moment(row.at)
 
     @admin.display(description="order")
     def order_link(self, row: Any) -> SafeString | str:
@@ -51,14 +32,14 @@ class OfActorAdmin(RecordAdmin):
 
 
 @admin.register(OrderAccess)
-class OrderAccessAdmin(OfActorAdmin):
+class OrderAccessAdmin(OfOrderAdmin):
     list_display = ("time", "actor_name", "kind", "what", "order_link", "row_count", "environment")
     search_help_text = "The id of an order, or the whole name of who looked."
     without_order = "none alone"
 
 
 @admin.register(RefusedDecision)
-class RefusedDecisionAdmin(OfActorAdmin):
+class RefusedDecisionAdmin(OfOrderAdmin):
     list_display = ("time", "actor_name", "attempt", "order_link", "code", "own", "environment")
     search_help_text = "The id of an order, or the whole name of who was refused."
     without_order = "there is none"

@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -29,8 +29,7 @@ from emo_site.api import tokens
 from emo_site.api.models import ApiCall, ApiToken
 from emo_site.api.scopes import Scope
 from emo_site.api.tokens import BadToken, Issued
-from emo_site.db.selective import matching
-from emo_site.record_admin import RecordAdmin, period_filter
+from emo_site.record_admin import ActorRecordAdmin, RecordAdmin, period_filter
 
 CHANGE = "admin:api_apitoken_change"
 _TONES = {"in force": "good", "expired": "muted", "revoked": "bad"}
@@ -245,28 +244,12 @@ class ApiTokenAdmin(RecordAdmin):
 
 
 @admin.register(ApiCall)
-class ApiCallAdmin(RecordAdmin):
+class ApiCallAdmin(ActorRecordAdmin):
     list_display = ("time", "actor_name", "token_name", "method", "route", "status", "code", "order", "replayed")
     list_display_links = ("time",)
     list_filter = (period_filter("at"),)
     list_select_related = ("token",)
-    ordering = ("-at", "-id")
-    search_fields = ("actor_name",)
     search_help_text = "The id of an order, or the whole name of who asked."
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if not search_term:
-            return queryset, False
-        try:
-            return queryset.filter(order_id=UUID(search_term)), False
-        except ValueError:
-            return matching(queryset, "actor_name", [search_term]), False
-
-    @admin.display(description="at, UTC")
-    def time(self, call: ApiCall) -> str:
-        return display.moment(call.at)
 
     @admin.display(description="token")
     def token_name(self, call: ApiCall) -> str:
