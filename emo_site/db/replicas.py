@@ -165,13 +165,14 @@ def _asked(candidates: Sequence[ReplicaState], position: int) -> list[str]:
     others never, if the primary is gone: there an order that was just staged would be one that does not exist.
     """
     until = time.monotonic() + deadline.at_most(REPLAYED_SECONDS)
-    while True:
+    while candidates:
         for each in candidates:
             if _replayed(each.alias) >= position:
                 return [each.alias]
         if time.monotonic() >= until:
-            return [each.alias for each in candidates][:1]
+            break
         time.sleep(REPLAYED_SECONDS / 10)
+    return [each.alias for each in candidates][:1]
 
 
 def _replayed(alias: str) -> int:
