@@ -23,8 +23,9 @@ from orders.rule_registry import can_be_overridden
 from orders.ticket import InvalidTicket, Ticket
 from orders.workflow import Outcome, Refused
 
-# What a decision may be refused with. A policy or market data that can't be read let nothing through.
-REFUSALS = (Refused, InvalidPolicy, ContextUnavailable)
+# What a decision may be refused with. A policy or market data that can't be read let nothing through; the broker's id
+# of an order is a field of a ticket.
+REFUSALS = (Refused, InvalidPolicy, ContextUnavailable, InvalidTicket)
 
 Act = Callable[[UUID, User, datetime, str, int | None], StagedOrder]
 ActEach = Callable[[Mapping[UUID, int], User, datetime, str], list[Outcome]]
@@ -166,12 +167,7 @@ def _check_acknowledgement(order: StagedOrder, actor: User) -> None:
 
 
 def _acknowledge(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
-    try:
-        return workflow.acknowledge(
-            order_id, actor=actor, now=now, broker_order_id=text.strip(), expected_events=expected
-        )
-    except InvalidTicket as invalid:
-        raise Refused("INVALID", str(invalid)) from invalid
+    return workflow.acknowledge(order_id, actor=actor, now=now, broker_order_id=text.strip(), expected_events=expected)
 
 
 def _broker_reject(order_id: UUID, actor: User, now: datetime, text: str, expected: int | None) -> StagedOrder:
