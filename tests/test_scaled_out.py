@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
@@ -227,7 +228,7 @@ def test_orders_from_a_broker_are_staged_once_though_a_worker_and_the_broker_are
             return all(what in program.log(each).read_text() for each in (here, there))
 
         assert soon(lambda: both_say(" ready."), 60)
-        program.put([order(quantity="-1"), *orders])
+        program.put([order(quantity="-1"), order(client_order_id=""), *orders])
         assert soon(lambda: both_say(" received"), 30)
         # It is in the middle of what it has taken.
         program.kill(doomed)
@@ -236,11 +237,13 @@ def test_orders_from_a_broker_are_staged_once_though_a_worker_and_the_broker_are
         rabbit.start()
         assert soon(lambda: on_the_desk(desk, keys) == len(orders), 90)
         assert soon(lambda: rabbit.waiting("celery") == 0, 30)
-        assert rabbit.waiting("refused") == 1
+        assert rabbit.waiting("refused") == 2
         program.worker(here, "-Q", "refused")
-        assert soon(lambda: '"problem"' in program.log(here).read_text(), 60)
-        [said] = [line for line in program.log(here).read_text().splitlines() if '"problem"' in line]
-        assert '"field": "quantity"' in said
+        assert soon(lambda: program.log(here).read_text().count('"problem"') == 2, 60)
+        lines = [line for line in program.log(here).read_text().splitlines() if '"problem"' in line]
+        said = " ".join(json.loads(line[line.index("{") :])["problem"] for line in lines)
+        assert '"quantity"' in said
+        assert "client_order_id is needed" in said
     asked = "SELECT count(*) FROM order_events e JOIN staged_orders o ON o.id = e.order_id"
     with psycopg.connect(desk.cluster.primary.url) as connection:
         staged_events = connection.execute(f"{asked} WHERE o.client_order_id = ANY(%s) AND kind = 'staged'", [keys])
