@@ -99,7 +99,9 @@ class WebHost:
         self.process.wait()
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> Reply:
-        """`headers` with underscores for hyphens. OSError where nobody answers."""
+        """`headers` with underscores for hyphens. Raises OSError where nobody answers, HTTPException where an answer
+        breaks off.
+        """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = HTTPConnection(self.machine.address, PORT, timeout=20)
         try:
