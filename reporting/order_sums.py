@@ -1,20 +1,23 @@
 """The sums of an order review, added up by the database over stored facts. Whatever the number of orders, QUERIES.
 
 Reading the rows is what takes the time, not adding them up. So PostgreSQL, which keeps many groups beside each other in
-memory, answers several questions from one reading; SQLite, which sorts the rows for each grouping, is asked one by one.
+memory, answers several questions from one reading. SQLite sorts the rows for each grouping, and has the order of days
+alone without: values that are to be counted are joined to one text for each day there, and counted here; and while one
+thread does that, another one reads the groupings.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Aggregate, Count, Max, Min, Q, QuerySet, Sum, TextField
 
+from emo_site.db.snapshot import Beside, one_by_one
 from orders.choices import OPEN, OrderStatus
 from orders.models import OrderFacts, RefusedDecision, RuleOverride
 from orders.order_facts import POINTS
@@ -34,9 +37,12 @@ from reporting.order_tally import (
     spread,
 )
 
-QUERIES = {"sqlite": 11 + len(SPREAD), "postgresql": 9}
+QUERIES = {"sqlite": 11, "postgresql": 9}
 """At most, by the engine."""
-
+# So many days' texts are fetched together.
+DAYS_AT_ONCE = 8
+# An index leads to the rows of some days; beyond a third of all it is quicker to read the table as it lies.
+FEW_DAYS = 1 / 3
 
 # What GROUPING says of the columns that a row is not grouped by, a bit each, to the one that it is grouped by.
 _GROUPED = {2 ** len(SPREAD) - 1 - 2**place: name for place, name in enumerate(reversed(SPREAD))}
@@ -47,28 +53,47 @@ class _Kinds(NamedTuple):
 
     stages: dict[tuple[str, int], int]
     strategies: dict[str, Valued]
+    underlyings: dict[str, Valued]
     violations: dict[str, int]
     reviewers: dict[int, Workload]
 
 
-def tally(facts: QuerySet[OrderFacts]) -> Tally:
-    """All but what is overdue, in QUERIES statements."""
-    plain = facts.order_by()
-    at_once = connections[plain.db].vendor == "postgresql"
-    by_day = list(_by_day(plain, least=Min("execution"), most=Max("execution")))
-    kinds = (_kinds_at_once if at_once else _kinds)(plain)
-    counts = (_counts_at_once if at_once else _counts)(plain)
+class _Days(NamedTuple):
+    """What is known of each day, and, of each column of SPREAD, how many orders have each value."""
+
+    sums: dict[date, Sums]
+    least: dict[date, int | None]
+    most: dict[date, int | None]
+    counts: dict[str, dict[int, int]]
+
+
+class _Joined(Aggregate):
+    """Those that are known, with commas between. SQLite's."""
+
+    function = "GROUP_CONCAT"
+    output_field = TextField()
+
+
+def tally(facts: QuerySet[OrderFacts], *, beside: Beside = one_by_one) -> Tally:
+    """All but what is overdue, in QUERIES statements, of which some are read beside the others."""
+    # A thread must not be led to another server.
+    plain = facts.order_by().using(facts.db)
+    if connections[plain.db].vendor == "postgresql":
+        by_day, kinds = _each_day(plain, _counts(plain)), _kinds_at_once(plain)
+    else:
+        found = beside(lambda: _kinds(plain))
+        by_day, kinds = _each_day_and_counts(plain), found()
     return Tally(
-        days={row["day"]: _sums(row) for row in by_day},
+        days=by_day.sums,
         stages=kinds.stages,
         strategies=kinds.strategies,
-        underlyings=_valued(plain, "underlying"),
+        underlyings=kinds.underlyings,
         violations=said_by_rules(kinds.violations),
         overrides=_overrides(plain),
         reviewers=kinds.reviewers,
-        spreads={name: spread(counts[name]) for name in SPREAD},
-        cheapest=_extremes(plain, {row["day"]: row["least"] for row in by_day}, sign=1),
-        dearest=_extremes(plain, {row["day"]: row["most"] for row in by_day}, sign=-1),
+        spreads={name: spread(by_day.counts[name]) for name in SPREAD},
+        cheapest=_extremes(plain, by_day.least, sign=1),
+        dearest=_extremes(plain, by_day.most, sign=-1),
         overfilled=_newest(plain.filter(overfilled=True)),
         refusals=_refusals(plain),
     )
@@ -85,7 +110,33 @@ def days(facts: QuerySet[OrderFacts]) -> dict[date, Sums]:
     return {row["day"]: _sums(row) for row in _by_day(facts.order_by())}
 
 
-def _by_day(facts: QuerySet[OrderFacts], **more: Min | Max) -> Iterable[dict[str, Any]]:
+def _each_day(facts: QuerySet[OrderFacts], counts: dict[str, dict[int, int]]) -> _Days:
+    found = _Days({}, {}, {}, counts)
+    for row in _by_day(facts, least=Min("execution"), most=Max("execution")):
+        _take(row, found)
+    return found
+
+
+def _each_day_and_counts(facts: QuerySet[OrderFacts]) -> _Days:
+    counted: dict[str, Counter[str]] = {name: Counter() for name in SPREAD}
+    found = _Days({}, {}, {}, {})
+    joined = {f"each_{name}": _Joined(name) for name in SPREAD}
+    rows = _by_day(facts, least=Min("execution"), most=Max("execution"), **joined)
+    for row in rows.iterator(chunk_size=DAYS_AT_ONCE):
+        _take(row, found)
+        for name, values in counted.items():
+            if row[f"each_{name}"] is not None:
+                values.update(row[f"each_{name}"].split(","))
+    found.counts.update({name: {int(value): n for value, n in values.items()} for name, values in counted.items()})
+    return found
+
+
+def _take(row: Mapping[str, Any], found: _Days) -> None:
+    day = row["day"]
+    found.sums[day], found.least[day], found.most[day] = _sums(row), row["least"], row["most"]
+
+
+def _by_day(facts: QuerySet[OrderFacts], **more: Aggregate) -> QuerySet[Any, dict[str, Any]]:
     found: QuerySet[Any, Any] = facts.values("day").annotate(
         n=Count("*"),
         **{f"total_{name}": Sum(name) for name in SUMMED},
@@ -115,14 +166,21 @@ def _kinds(facts: QuerySet[OrderFacts]) -> _Kinds:
     return _Kinds(
         stages={(status, stage): n for status, stage, n in stages},
         strategies=_valued(facts, "strategy"),
+        underlyings=_valued(facts, "underlying"),
         violations=_counted(facts.exclude(violations=""), "violations"),
         reviewers=_reviewers(facts),
     )
 
 
 def _kinds_at_once(facts: QuerySet[OrderFacts]) -> _Kinds:
-    """By all these columns together, which makes some hundred groups, and from these by each of them."""
-    found = _Kinds(defaultdict(int), defaultdict(Valued), defaultdict(int), defaultdict(lambda: Workload(0, 0, 0, 0)))
+    """By all these columns but one together, which makes some hundred groups, and from these by each of them."""
+    found = _Kinds(
+        stages=defaultdict(int),
+        strategies=defaultdict(Valued),
+        underlyings=_valued(facts, "underlying"),
+        violations=defaultdict(int),
+        reviewers=defaultdict(lambda: Workload(0, 0, 0, 0)),
+    )
     rows: Iterable[Any] = facts.values_list("status", "stage", "strategy", "violations", "reviewer").annotate(
         n=Count("*"), known=Count("value"), value=Sum("value"), timed=Count("review_ms"), waited=Sum("review_ms")
     )
@@ -149,10 +207,6 @@ def _valued(facts: QuerySet[OrderFacts], name: str) -> dict[str, Valued]:
 
 def _counts(facts: QuerySet[OrderFacts]) -> dict[str, dict[int, int]]:
     """Of each column of SPREAD, how many orders have each value."""
-    return {name: _counted(facts.exclude(**{name: None}), name) for name in SPREAD}
-
-
-def _counts_at_once(facts: QuerySet[OrderFacts]) -> dict[str, dict[int, int]]:
     columns = ", ".join(SPREAD)
     found: dict[str, dict[int, int]] = {name: {} for name in SPREAD}
     try:
@@ -210,11 +264,22 @@ def _reviewers(facts: QuerySet[OrderFacts]) -> dict[int, Workload]:
 def _extremes(
     facts: QuerySet[OrderFacts], ends: Mapping[date, int | None], *, sign: int
 ) -> tuple[tuple[int, Any], ...]:
-    """The EXTREMES least of sign · execution, given the least of each day: they are of the days that have the least."""
+    """The EXTREMES least of sign · execution, given the least of each day.
+
+    Where there are so many days, so many orders cost no more than the last of their leasts: none that costs more is
+    among them. Where there are fewer, any order may be.
+    """
     known = {day: sign * cost for day, cost in ends.items() if cost is not None}
-    bound = max(sorted(known.values())[:EXTREMES], default=0)
-    of_these = facts.filter(day__in=[day for day, cost in known.items() if cost <= bound], execution__isnull=False)
-    found = of_these.order_by("execution" if sign > 0 else "-execution", "pk")
+    if not known:
+        return ()
+    found = facts.filter(execution__isnull=False)
+    if len(known) >= EXTREMES:
+        bound = sorted(known.values())[EXTREMES - 1]
+        found = facts.filter(**{"execution__lte" if sign > 0 else "execution__gte": sign * bound})
+        of_these = [day for day, cost in known.items() if cost <= bound]
+        if len(of_these) <= FEW_DAYS * len(ends):
+            found = found.filter(day__in=of_these)
+    found = found.order_by("execution" if sign > 0 else "-execution", "pk")
     return tuple(found.values_list("execution", "pk")[:EXTREMES])
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
 
+from emo_site.db.snapshot import Beside, one_by_one
 from orders.models import OrderDayChange, OrderFacts
 from reporting import order_document, order_sums, order_tally
 from reporting.choices import SummaryOf, SummaryUnit
@@ -42,7 +43,7 @@ class Parts:
     changed: frozenset[tuple[date, str]]
 
 
-def tally(scope: Scope, using: str, *, now: datetime) -> Tally:
+def tally(scope: Scope, using: str, *, now: datetime, beside: Beside = one_by_one) -> Tally:
     facts = scope.facts(OrderFacts.objects.using(using))
     parts = _parts(scope, using)
     if parts.summaries:
@@ -52,7 +53,7 @@ def tally(scope: Scope, using: str, *, now: datetime) -> Tally:
             found.append(order_sums.tally(_of_days(facts, parts.changed)))
         whole = order_tally.total(found)
     else:
-        whole = order_sums.tally(facts)
+        whole = order_sums.tally(facts, beside=beside)
     return replace(whole, overdue=order_sums.overdue(facts, now=now))
 
 

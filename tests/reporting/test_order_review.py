@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from monitoring.choices import EventType
 from orders import workflow
 from orders.fill import Fill
 from orders.models import OrderFacts, StagedOrder
-from reporting import order_review, rendering
+from reporting import order_review, order_sums, order_tally, rendering
 from tests.factories import NOW, equity, iron_condor, person, staged
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +158,34 @@ def test_a_queryset_that_can_have_no_order_is_reviewed_as_none() -> None:
     _desk_with_orders()
     for queryset in (StagedOrder.objects.none(), OrderFacts.objects.none(), OrderFacts.objects.filter(day__in=[])):
         assert order_review.analyze_orders(queryset, now=NOW).total_orders == 0
+
+
+@pytest.mark.parametrize("most", [0, 3, 1000])
+@pytest.mark.parametrize("days", [1, 3, 4, 5, 6, 15, 60])
+def test_cheapest_and_dearest_are_found_on_few_days_and_on_many(days: int, most: int) -> None:
+    """With many ties, and with few."""
+    drawn = Random(f"{days} {most}")
+    costs = {uuid.UUID(int=drawn.getrandbits(128)): drawn.choice([None, drawn.randint(-most, most)]) for _ in range(90)}
+    terms = {"symbol": "SPY", "side": "buy", "order_type": "limit", "price": 1, "quantity": 1, "status": "draft"}
+    trader = User.objects.create(username="tom")
+    StagedOrder.objects.bulk_create(
+        StagedOrder(id=each, created_by=trader, created_at=NOW, environment="dev", **terms) for each in costs
+    )
+    OrderFacts.objects.bulk_create(
+        OrderFacts(
+            order_id=each,
+            created_at=NOW,
+            day=NOW.date() + timedelta(days=drawn.randrange(days)),
+            stage=0,
+            status="draft",
+            environment="dev",
+            execution=cost,
+        )
+        for each, cost in costs.items()
+    )
+    found = order_sums.tally(OrderFacts.objects.all())
+    known = [(cost, each) for each, cost in costs.items() if cost is not None]
+    assert (found.cheapest, found.dearest) == (order_tally.cheapest(known), order_tally.dearest(known))
 
 
 def test_json_keeps_the_specifications_names_and_exact_money() -> None:
