@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Aggregate, Count, Max, Min, Q, QuerySet, Sum, TextField
+from django.db.models import Aggregate, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum, TextField
 
 from emo_site.db.snapshot import Beside, one_by_one
 from orders.choices import OPEN, OrderStatus
@@ -246,8 +246,8 @@ def _refusals(facts: QuerySet[OrderFacts]) -> dict[Any, Refusals]:
 
 
 def _of_orders(rows: QuerySet[Any], facts: QuerySet[OrderFacts]) -> QuerySet[Any]:
-    """Those that belong to the orders."""
-    return rows.filter(order__in=facts.values("pk")) if facts.query.where else rows
+    """Those that belong to the orders. They are fewer than these, so that it is looked up for each of them."""
+    return rows.filter(Exists(facts.filter(order=OuterRef("order")))) if facts.query.where else rows
 
 
 def _reviewers(facts: QuerySet[OrderFacts]) -> dict[int, Workload]:
