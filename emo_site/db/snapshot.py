@@ -37,8 +37,7 @@ def snapshot(alias: str, *, two: bool = False) -> Iterator[Beside]:
     PostgreSQL has workers for that, and what a transaction wrote nobody else can see: there it is read one by one, as
     it is where others never stop committing.
     """
-    connection = connections[alias]
-    if not two or connection.vendor != "sqlite" or connection.in_atomic_block:
+    if not two or not _is_free(connections[alias]):
         with _alone(alias):
             yield one_by_one
         return
