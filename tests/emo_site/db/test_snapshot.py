@@ -108,11 +108,11 @@ def test_inside_of_a_transaction_one_reads_what_it_wrote(file: Path) -> None:
             assert beside(count)() == (1, threading.get_ident())
 
 
-@pytest.mark.usefixtures("django_db_setup")
-def test_a_database_in_memory_is_read_by_one(django_db_blocker: DjangoDbBlocker) -> None:
+def test_a_database_in_memory_is_read_by_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the tests' own is: it doesn't say what was committed."""
-    with django_db_blocker.unblock(), snapshot("default", two=True) as beside:
-        assert connections["default"].is_in_memory_db()  # type: ignore[attr-defined]
+    connections[ALIAS].close()
+    monkeypatch.setitem(connections[ALIAS].settings_dict, "NAME", f"file:{file.name}?mode=memory&cache=shared")
+    with snapshot(ALIAS, two=True) as beside:
         assert beside(threading.get_ident)() == threading.get_ident()
 
 
