@@ -158,11 +158,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
+    # Before the next: its collectstatic is the one that runs.
+    "emo_site.apps.EmoSiteConfig",
     "django.contrib.staticfiles",
     "csp",
     "django_tasks",
     "django_tasks_db",
-    "emo_site.apps.EmoSiteConfig",
     "emo_site.jobs",
     "emo_site.api",
     "emo_site.login",
