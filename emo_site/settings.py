@@ -50,6 +50,11 @@ if any("/" in host for host in ALLOWED_HOSTS):
     raise Refused("ALLOWED_HOSTS", ",".join(ALLOWED_HOSTS), "host names are needed, without scheme and path")
 CSRF_TRUSTED_ORIGINS = env.listed("CSRF_TRUSTED_ORIGINS")
 
+# All that the desk writes; an absolute path outlives the folder of a release.
+EMO_DATA_DIR = BASE_DIR / env.text("EMO_DATA_DIR", "data")
+if EMO_DATA_DIR.exists() and not EMO_DATA_DIR.is_dir():
+    raise Refused("EMO_DATA_DIR", str(EMO_DATA_DIR), "a folder is needed")
+
 # ---- databases ------------------------------------------------------------------------------------------------------
 
 EMO_TIMESCALE = env.choice("EMO_TIMESCALE", "auto", ("auto", "off"))
@@ -98,11 +103,11 @@ def _server(variable: str, url: str) -> dict[str, Any]:
 
 
 def _sqlite_file() -> dict[str, Any]:
-    value = env.text("EMO_SQLITE_PATH", f"data/emo_{EMO_ENV}.sqlite")
+    value = env.text("EMO_SQLITE_PATH", str(EMO_DATA_DIR / f"emo_{EMO_ENV}.sqlite"))
     path = BASE_DIR / value
     if "://" in value:
         raise Refused("EMO_SQLITE_PATH", value, "a file's path is needed; URLs go into EMO_DB_URL", secret=True)
-    if path.is_dir() or not (path.parent.is_dir() or BASE_DIR / "data" in path.parents):
+    if path.is_dir() or not (path.parent.is_dir() or EMO_DATA_DIR in path.parents):
         raise Refused("EMO_SQLITE_PATH", value, "a file is needed, in a folder that exists")
     return database_urls.sqlite(path)
 
@@ -295,7 +300,7 @@ SHORT_DATE_FORMAT = DATE_FORMAT
 SHORT_DATETIME_FORMAT = "Y-m-d H:i"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "data" / "static"
+STATIC_ROOT = EMO_DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -305,18 +310,17 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 # ---- the desk -------------------------------------------------------------------------------------------------------
 
-EMO_DATA_DIR = BASE_DIR / "data"
 EMO_POLICY_FILE = BASE_DIR / env.text("EMO_POLICY_FILE", "orders/default_policy.yaml")
 
 # Where anchor_audit writes down the heads of all trails: see docs/audit.md.
-EMO_AUDIT_ANCHOR_FILE = BASE_DIR / env.text("EMO_AUDIT_ANCHOR_FILE", "data/audit-anchors.jsonl")
+EMO_AUDIT_ANCHOR_FILE = BASE_DIR / env.text("EMO_AUDIT_ANCHOR_FILE", str(EMO_DATA_DIR / "audit-anchors.jsonl"))
 
 # Who gets the institutional report by e-mail: manage.py send_health_report.
 EMO_REPORT_EMAILS = env.listed("EMO_REPORT_EMAILS")
 
 # ---- backups --------------------------------------------------------------------------------------------------------
 
-EMO_BACKUP_DIR = BASE_DIR / env.text("EMO_BACKUP_DIR", "data/backups")
+EMO_BACKUP_DIR = BASE_DIR / env.text("EMO_BACKUP_DIR", str(EMO_DATA_DIR / "backups"))
 # How many days, weeks and months keep their newest backup.
 EMO_BACKUP_KEEP = env.integers("EMO_BACKUP_KEEP", (7, 4, 12), minimum=0, maximum=1000)
 EMO_BACKUP_KEY = env.secret("EMO_BACKUP_KEY")

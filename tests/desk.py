@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
@@ -50,6 +52,23 @@ def manage(*arguments: str, environment: dict[str, str], timeout: float = 120) -
         stdin=subprocess.DEVNULL,
     )
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+
+def soon(what: Callable[[], bool], seconds: float = 15) -> bool:
+    """Whether it became true within these seconds."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def catches(process: int, number: signal.Signals) -> bool:
+    """Whether this process has a handler of the signal by now, and is past its start therefore."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [caught] = re.findall(r"^SigCgt:\t([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import documented
+from tests.desk import catches, soon
 from tests.legacy_files import DRAFT
 from tests.run import PROJECT
 
@@ -120,8 +121,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         **kept,
         "EMO_ENV": "dev",
         "DJANGO_SETTINGS_MODULE": "emo_site.settings",
-        "EMO_SQLITE_PATH": str(folder / "emo.sqlite3"),
         "EMO_DATA_DIR": str(folder / "data"),
+        "EMO_SQLITE_PATH": str(folder / "emo.sqlite3"),
         "EMO_BACKUP_DIR": str(folder / "backups"),
         "EMO_AUDIT_ANCHOR_FILE": str(folder / "audit-anchors.jsonl"),
         "EMO_REPORT_EMAILS": "desk@example.com",
@@ -224,8 +225,9 @@ def test_a_documented_line_does_what_it_is_there_for(desk: Desk, command: str, w
 def test_what_runs_for_ever_ends_when_it_is_told_to(desk: Desk, command: str) -> None:
     line = [sys.executable, "manage.py", command]
     process = subprocess.Popen(line, cwd=PROJECT, env=desk.environment, stderr=subprocess.PIPE, text=True)
-    time.sleep(3)
+    # Before that it is still starting, which ends as any program does that nobody has told what to do.
+    assert soon(lambda: catches(process.pid, signal.SIGTERM), 60)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "Traceback" not in err

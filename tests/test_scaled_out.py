@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -17,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.brokers import broker, work
-from tests.desk import manage
+from tests.desk import manage, soon
 from tests.scaled_out import PORT, Bot, Person, Reply, Site, WebHost, site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.tool("pgbouncer")]
@@ -53,15 +52,6 @@ def staged(bot: Bot, host: WebHost, **changes: Any) -> str:
 
 def approve(person: Person, host: WebHost, order_id: str) -> Reply:
     return person.post(host, f"{QUEUE}/{order_id}/decide/approve/", text="fine", seen_events="1")
-
-
-def soon(done: Callable[[], bool], within: float) -> bool:
-    give_up_at = time.monotonic() + within
-    while not done():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def test_an_order_lives_on_alternating_hosts(desk: Site) -> None:

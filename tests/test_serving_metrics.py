@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,7 +15,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from tests.desk import get, manage, served, sqlite_desk
+from tests.desk import get, manage, served, soon, sqlite_desk
 from tests.servers import postgresql_server
 
 TOKEN, KEY, AUDIT = "metrics-token-of-32-characters-or-more", "k3y-" * 15, "aud1t-key-" * 4
@@ -35,15 +34,6 @@ def figures(port: int, **headers: str) -> dict[tuple[str, ...], float]:
         for family in parse(text)
         for sample in family.samples
     }
-
-
-def soon(what: Callable[[], bool], seconds: float = 15) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def desk(folder: Path) -> tuple[dict[str, str], Path]:

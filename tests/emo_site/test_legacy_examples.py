@@ -20,14 +20,6 @@ PAGE = (PROJECT / "docs/legacy.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 CLASSES = (legacy.DBRouter, legacy.EnhancedRouter, legacy.EnhancedOrderReview, legacy.InstitutionalIntegration)
 
-# Before an example: reports go into the test's folder, as EMO_DATA_DIR is no variable.
-BEFORE = """
-import pathlib
-import emo_site.legacy
-from django.conf import settings
-settings.EMO_DATA_DIR = pathlib.Path({folder!r})
-"""
-
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
@@ -42,9 +34,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def printed(code: str, environment: dict[str, str], folder: Path) -> tuple[list[str], str]:
     """The lines on standard output, and what went to standard error."""
     ran = subprocess.run(
-        [sys.executable, "-c", BEFORE.format(folder=str(folder)) + code],
+        [sys.executable, "-c", code],
         check=False,
-        env=environment_of(environment),
+        env=environment_of(environment | {"EMO_DATA_DIR": str(folder)}),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -21,6 +21,7 @@ print(json.dumps({
     "databases": {alias: {name: str(database.get(name, "")) for name in names}
                   for alias, database in settings.DATABASES.items()},
     "options": settings.DATABASES["default"]["OPTIONS"],
+    "places": [str(each) for each in (settings.STATIC_ROOT, settings.EMO_AUDIT_ANCHOR_FILE, settings.EMO_BACKUP_DIR)],
     "debug": settings.DEBUG,
     "sql_log": settings.EMO_DB_DEBUG,
     "secret_key": settings.SECRET_KEY,
@@ -93,6 +94,10 @@ REFUSED = {
     "SQLite as a replica": (
         {"EMO_REPLICA_URLS": "sqlite:///data/x.sqlite"},
         "EMO_REPLICA_URLS='sqlite:///data/x.sqlite' is refused: a PostgreSQL server is needed",
+    ),
+    "a file as the folder": (
+        {"EMO_DATA_DIR": "manage.py"},
+        f"EMO_DATA_DIR='{PROJECT / 'manage.py'}' is refused: a folder is needed",
     ),
     "a folder as the file": (
         {"EMO_SQLITE_PATH": "/tmp"},
@@ -173,6 +178,12 @@ def test_dev_is_sqlite_without_asking() -> None:
     assert databases["default"]["ENGINE"] == "django.db.backends.sqlite3"
     assert databases["default"]["NAME"] == str(PROJECT / "data" / "emo_dev.sqlite")
     assert list(databases) == ["default"]
+
+
+def test_all_that_the_desk_writes_is_in_one_folder(tmp_path: Path) -> None:
+    shown = started(EMO_DATA_DIR=str(tmp_path / "data"))
+    assert shown["databases"]["default"]["NAME"] == str(tmp_path / "data" / "emo_dev.sqlite")
+    assert shown["places"] == [str(tmp_path / "data" / name) for name in ("static", "audit-anchors.jsonl", "backups")]
 
 
 def test_dev_takes_no_server_from_postgres_url() -> None:

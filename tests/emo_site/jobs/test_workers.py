@@ -219,7 +219,8 @@ def test_idle_worker_ends_at_once_when_told(desk: Desk, number: signal.Signals) 
     started = time.monotonic()
     worker.send_signal(number)
     assert desk.end_of(worker) == 0
-    assert time.monotonic() - started < 3
+    # Its next sign of life would be twenty seconds away.
+    assert time.monotonic() - started < 10
     [row] = desk.shell("out = list(WorkerHeartbeat.objects.values('lost', 'ended_at', 'doing'))")
     assert row["ended_at"]
     assert not row["lost"]
