@@ -57,8 +57,9 @@ def alpha_beta(
     returns: Numbers, benchmark: Numbers, *, risk_free: float = 0.0, periods_per_year: float = 252
 ) -> AlphaBeta:
     """Both by least squares. InvalidInput where the benchmark has not as many returns."""
+    values, market = _pairs(returns, benchmark)
     return AlphaBeta(
-        alpha(returns, benchmark, risk_free=risk_free, periods_per_year=periods_per_year), beta(returns, benchmark)
+        alpha(values, market, risk_free=risk_free, periods_per_year=periods_per_year), beta(values, market)
     )
 
 

@@ -64,6 +64,8 @@ def describe(
     period. InvalidInput for what is no finite number.
     """
     values = numbers("returns", returns)
+    market = None if benchmark is None else numbers("benchmark", benchmark)
+    daily = None if equity is None else numbers("equity", equity)
     return {
         **_of_returns(
             values,
@@ -80,11 +82,11 @@ def describe(
             sharpe_variance=sharpe_variance,
             confidence=confidence,
         ),
-        **_beside(values, benchmark, risk_free=risk_free, periods_per_year=periods_per_year),
+        **_beside(values, market, risk_free=risk_free, periods_per_year=periods_per_year),
         **_of_trades(pnl),
         "recovery_days": recovery_days.missing("no daily equity was given")
-        if equity is None
-        else recovery_days.estimate(len(equity), equity),
+        if daily is None
+        else recovery_days.estimate(len(daily), daily),
     }
 
 

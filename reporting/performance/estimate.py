@@ -64,7 +64,8 @@ class Measure(Generic[Arguments]):
     def value(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> float:
         """Undefined where there is none."""
         try:
-            value = self._function(*args, **kwargs)
+            # A count is a float too: what stores or compares figures need not ask which they are.
+            value = float(self._function(*args, **kwargs))
         except OverflowError:
             value = float("inf")
         if not isfinite(value):

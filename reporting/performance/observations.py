@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from math import floor, fsum, hypot, isfinite, sqrt
-from numbers import Real
+from numbers import Integral, Real
 
 from reporting.performance.estimate import Undefined
 
@@ -34,7 +34,7 @@ def number(name: str, value: object) -> float:
 
 def numbers(name: str, values: Iterable[object]) -> list[float]:
     """All of them as floats, or InvalidInput for the first that is none, by its position from 0."""
-    if isinstance(values, str | bytes):
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InvalidInput(f"{name}={values!r}: must be a sequence of numbers, not {type(values).__name__}")
     given = list(values)
     plain = [value for value in given if type(value) is float]
@@ -58,11 +58,11 @@ def between(name: str, value: object, low: float, high: float) -> float:
 
 
 def count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InvalidInput(f"{name}={value!r}: must be a whole number, not {type(value).__name__}")
     if value < least:
         raise InvalidInput(f"{name}={value}: must be at least {least}")
-    return value
+    return int(value)
 
 
 def need(least: int, given: int, what: str = "return") -> None:

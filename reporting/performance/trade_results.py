@@ -63,7 +63,8 @@ def longest_loss_streak(pnl: Numbers) -> float:
 
 
 def longest_streaks(pnl: Numbers) -> Streaks:
-    return Streaks(longest_win_streak(pnl), longest_loss_streak(pnl))
+    results = numbers("pnl", pnl)
+    return Streaks(longest_win_streak(results), longest_loss_streak(results))
 
 
 def _decided(pnl: Numbers) -> list[float]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -497,6 +498,8 @@ def test_a_number_beyond_every_float_is_refused_as_a_whole_number_too() -> None:
 
 def test_a_text_is_no_sequence_of_numbers() -> None:
     assert refusal(total_return, "12") == "returns='12': must be a sequence of numbers, not str"
+    assert refusal(total_return, None) == "returns=None: must be a sequence of numbers, not NoneType"
+    assert refusal(describe, 0.1) == "returns=0.1: must be a sequence of numbers, not float"
 
 
 def test_a_benchmark_of_other_periods_is_refused() -> None:
@@ -582,6 +585,23 @@ def test_every_kind_of_number_is_taken() -> None:
     assert describe(cents, pnl=cents, equity=[Decimal(1), 2, 1.0, 3], benchmark=cents) == expected
     array = np.array(floats)
     assert describe(array, pnl=array, equity=np.array([1, 2, 1, 3]), benchmark=array) == expected  # type: ignore[arg-type]
+
+
+def test_what_can_be_read_once_is_read_once() -> None:
+    values, market = [0.02, -0.02, 0.03, 0.01], [0.01, -0.01, 0.02, 0.02]
+    assert alpha_beta(iter(values), iter(market)) == alpha_beta(values, market)
+    assert longest_streaks(iter(values)) == longest_streaks(values)
+    expected = describe(values, pnl=values, equity=[1, 2, 1, 3], benchmark=market)
+    assert describe(iter(values), pnl=iter(values), equity=iter([1, 2, 1, 3]), benchmark=iter(market)) == expected
+
+
+def test_every_figure_is_a_float_and_counts_of_numpy_are_counts() -> None:
+    found = describe([0.02, -0.02, 0.03, 0.01], pnl=[1, -1, 2], equity=[1, 2, 1, 3], benchmark=[0.1, 0.2, 0.3, 0.1])
+    assert {type(each.value) for each in found.values()} == {float, NoneType}
+    n = np.int64(50)
+    assert probabilistic_sharpe_ratio(sharpe=0.1, benchmark_sharpe=0.0, n=n) == probabilistic_sharpe_ratio(
+        sharpe=0.1, benchmark_sharpe=0.0, n=50
+    )
 
 
 def test_a_description_names_estimator_options_and_n_and_can_be_stored() -> None:
