@@ -75,7 +75,7 @@ class TicketLeg:
         object.__setattr__(self, "symbol", self.symbol.upper())
         _one_of("action", self.action, LegAction)
         _one_of("instrument", self.instrument, Instrument)
-        _check_symbol("symbol", self.symbol)
+        check_symbol("symbol", self.symbol)
         check_number("quantity", self.quantity, low=QUANTITY_STEP, high=MAX_QUANTITY, step=QUANTITY_STEP)
         if self.instrument == Instrument.STOCK:
             if self.strike is not None or self.expiry is not None:
@@ -140,7 +140,7 @@ class Ticket:
         # Quotes, lists and limits are looked up by these names: a letter of another case must not slip past them.
         object.__setattr__(self, "symbol", self.symbol.upper())
         object.__setattr__(self, "strategy", self.strategy.lower())
-        _check_symbol("symbol", self.symbol)
+        check_symbol("symbol", self.symbol)
         _one_of("side", self.side, Side)
         _one_of("order_type", self.order_type, OrderType)
         _one_of("time_in_force", self.time_in_force, TimeInForce)
@@ -279,7 +279,7 @@ def _one_of(name: str, value: object, allowed: Any) -> None:
         raise InvalidTicket(name, value, f"must be one of {', '.join(allowed.values)}")
 
 
-def _check_symbol(name: str, value: str) -> None:
+def check_symbol(name: str, value: str) -> None:
     if not value or value != value.strip() or len(value) > MAX_SYMBOL_LENGTH or not value.isprintable():
         raise InvalidTicket(
             name, value, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters, no blanks around them"
@@ -308,5 +308,9 @@ def check_number(name: str, value: Decimal, *, low: Decimal, high: Decimal, step
 
 
 def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, Decimal | None) else repr(value)
+    try:
+        text = str(value) if isinstance(value, Decimal | None) else repr(value)
+    except ValueError:
+        # Whole numbers of thousands of digits have no text.
+        text = f"a {type(value).__name__} too long to be shown"
     return text if len(text) <= 80 else text[:79] + "…"

@@ -2,14 +2,15 @@
 
 A dictionary names symbol, type, quantity, value, status and created_at, and may name executed_at, filled_quantity and
 expires_at. Whatever else the desk knows of an order may be there too, by the name of its column; so may `reviewer` (a
-user name), `overrides` (codes of rules), and `points` (by the codes of rules). What else is there is not looked at.
+user name), `overrides` (codes of rules), and `points` (by the codes of rules). What else is there is not looked at, and
+of the type only that it is there: no figure depends on it. An empty text is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ from orders.choices import OrderStatus, Side
 from orders.instruments import terms_of_symbol
 from orders.legacy_import import fields
 from orders.order_facts import POINTS, FillSums, Known
-from orders.ticket import MAX_PRICE, MAX_QUANTITY, InvalidTicket
+from orders.ticket import MAX_PRICE, MAX_QUANTITY, InvalidTicket, check_symbol
 
 REQUIRED = ("symbol", "type", "quantity", "value", "status", "created_at")
 # The desk's words, and what the bot says for them.
@@ -66,15 +67,18 @@ def facts_of(order: Any) -> dict[str, Any]:
     if not fields.text("type", order["type"]):
         raise InvalidTicket("type", order["type"], "must not be empty")
     known = _known(order)
-    executed_at = _moment(order, "executed_at")
+    executed_at = fields.optional_moment("executed_at", order.get("executed_at"))
+    # Programs that write whole seconds have executed an order "before" the fraction at which it was made.
+    if executed_at is not None and executed_at <= known.created_at - timedelta(seconds=1):
+        raise InvalidTicket("executed_at", order["executed_at"], f"must not be before created_at, {known.created_at}")
     fills = FillSums(
         fees=_number(order, "fees", low=-MAX_PRICE, high=MAX_PRICE) or Decimal(0),
-        first_at=_moment(order, "first_fill_at") or executed_at,
+        first_at=fields.optional_moment("first_fill_at", order.get("first_fill_at")) or executed_at,
         last_at=executed_at,
     )
     return {
         "created_at": known.created_at,
-        "expires_at": _moment(order, "expires_at"),
+        "expires_at": fields.optional_moment("expires_at", order.get("expires_at")),
         "strategy": fields.text("strategy", order.get("strategy")),
         "underlying": fields.text("underlying", order.get("underlying")) or terms_of_symbol(known.symbol).underlying,
         "reviewer": fields.text("reviewer", order.get("reviewer")) or None,
@@ -88,8 +92,7 @@ def facts_of(order: Any) -> dict[str, Any]:
 
 def _known(order: Mapping[str, Any]) -> Known:
     symbol = fields.symbol("symbol", order["symbol"])
-    if not symbol:
-        raise InvalidTicket("symbol", order["symbol"], "must not be empty")
+    check_symbol("symbol", symbol)
     status = fields.word("status", order["status"], STATUSES)
     if status is None:
         raise InvalidTicket("status", order["status"], "is missing")
@@ -108,8 +111,8 @@ def _known(order: Mapping[str, Any]) -> Known:
         created_at=fields.moment("created_at", order["created_at"]),
         filled_quantity=filled,
         notional=_number(order, "value", low=Decimal(0), high=_LARGEST_VALUE),
-        reviewed_at=_moment(order, "reviewed_at"),
-        submitted_at=_moment(order, "submitted_at"),
+        reviewed_at=fields.optional_moment("reviewed_at", order.get("reviewed_at")),
+        submitted_at=fields.optional_moment("submitted_at", order.get("submitted_at")),
         **{name: _number(order, name, low=-MAX_PRICE, high=MAX_PRICE) for name in _PRICES},
         **{name: _number(order, name, low=Decimal(0), high=MAX_PRICE) for name in _QUOTED},
         **{name: _number(order, name, low=Decimal(0), high=Decimal(100)) for name in _SCORES},
@@ -121,11 +124,6 @@ def _number(order: Mapping[str, Any], name: str, *, low: Decimal, high: Decimal)
     if found is not None and not low <= found <= high:
         raise InvalidTicket(name, order[name], f"must be from {low:f} to {high:f}")
     return found
-
-
-def _moment(order: Mapping[str, Any], name: str) -> datetime | None:
-    value = order.get(name)
-    return None if value is None else fields.moment(name, value)
 
 
 def _texts(order: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from orders.models import OrderFacts, StagedOrder, UnmatchedFill
 from orders.querysets import StagedOrderQuerySet
 from reporting import order_dictionaries, order_report, order_sums, order_table, order_tally, order_totals, rendering
 from reporting.order_report import Around, OrderReview
-from reporting.order_scope import ALL, Filters, Period, Scope
+from reporting.order_scope import ALL, BadScope, Filters, Period, Scope
 from reporting.order_tally import Tally
 
 Orders = QuerySet[StagedOrder] | QuerySet[OrderFacts] | Iterable[Mapping[str, Any]]
@@ -29,21 +29,25 @@ PLACE = "reports/order_review"
 # a demo, and the newest orders.
 QUERIES = {vendor: n + 7 for vendor, n in order_sums.QUERIES.items()}
 
+# By how much the clocks of a desk's machines may differ; its own probe tells of far less.
+_SKEW = timedelta(minutes=5)
+
 
 def analyze_orders(orders: Orders, *, now: datetime | None = None) -> OrderReview:
     """The review of these orders, as they are at `now` (None: this moment).
 
     A queryset is added up by the database, in QUERIES statements that see the same moment: of all orders or of facts at
     once, any other queryset of orders by looking its facts up. Dictionaries (see order_dictionaries.py) come to the
-    same; one that can't be read is named in `bad`, and is in no figure.
+    same; one that can't be read is named in `bad`, and is in no figure. Raises TypeError for a queryset of something
+    else, and BadScope where one of the orders is younger than `now`.
     """
     at = datetime.now(UTC) if now is None else now
     if isinstance(orders, QuerySet):
-        return _of_queryset(orders, at)
+        return _checked(_of_queryset(orders, _aware(at)), now)
     taken = order_dictionaries.take(orders)
     facts = {row["order"]: row for row in taken.facts}
     return order_report.report(
-        replace(order_tally.tally(taken.facts), overdue=order_tally.overdue(taken.facts, at)),
+        replace(order_tally.tally(taken.facts), overdue=order_tally.overdue(taken.facts, _aware(at))),
         Around(
             as_of=at,
             environment=settings.EMO_ENV,
@@ -69,10 +73,11 @@ def build_order_review(
     period: Period | None, filters: Filters, as_of: datetime, *, period_name: str = "", older_than: Place | None = None
 ) -> OrderReview:
     """The review of the orders staged in the period (None: ever) that the filters let through, compared with as many
-    days before. `older_than` is where the page of single orders begins.
+    days before. `older_than` is where the page of single orders begins. Raises BadScope where one of them is younger
+    than `as_of`: orders are reviewed as they are, and what they were then is not known here.
     """
     scope = Scope(period=period, filters=filters, period_name=period_name if period else ALL)
-    return build_page(scope, as_of, older_than=older_than)[0]
+    return _checked(build_page(scope, _aware(as_of), older_than=older_than)[0], as_of)
 
 
 def build_page(
@@ -109,6 +114,10 @@ def save_report(orders: Orders, *, now: datetime | None = None) -> Path:
 
 
 def _of_queryset(queryset: QuerySet[Any], now: datetime) -> OrderReview:
+    if queryset.model not in (StagedOrder, OrderFacts):
+        raise TypeError(f"orders: a queryset of {queryset.model.__name__}, must be of StagedOrder or OrderFacts")
+    if queryset.query.combinator:
+        raise TypeError(f"orders: made by {queryset.query.combinator}(), which can't be narrowed; combine with | and &")
     # One place for all of it: inside the transaction of another database a replica is not read.
     using = queryset.db
     orders = StagedOrder.objects.using(using)
@@ -126,6 +135,23 @@ def _of_queryset(queryset: QuerySet[Any], now: datetime) -> OrderReview:
         window = order_table.newest(orders.all())
         around = _around(tally, orders.all(), window, Scope(), now)
     return order_report.report(tally, around)
+
+
+def _aware(as_of: datetime) -> datetime:
+    if as_of.tzinfo is None:
+        raise BadScope(f"as_of={as_of}: must say its time zone")
+    return as_of
+
+
+def _checked(review: OrderReview, as_of: datetime | None) -> OrderReview:
+    """The review, unless it was asked for as of a moment (None: of now) at which its newest order was not there."""
+    newest = next(iter(review.recent_orders), None)
+    if as_of is not None and newest is not None and newest.created_at > as_of + _SKEW:
+        raise BadScope(
+            f"as_of={as_of.isoformat()}: order {newest.client_order_id} was staged afterwards, at"
+            f" {newest.created_at.isoformat()}, and a review shows orders as they are, not as they were"
+        )
+    return review
 
 
 def _is_narrowed(queryset: QuerySet[Any]) -> bool:

@@ -88,6 +88,8 @@ class Filters:
         return {name: value for name, value in found.items() if value is not None}
 
 
+# What an address may say.
+ASKED = ("period", "from", "to", *(each.name for each in fields(Filters)))
 # What each is called in facts, in an order's row and in the address of the admin's list.
 _COLUMNS = {"strategy": "strategy", "symbol": "underlying", "environment": "environment", "status": "status"}
 _NOBODY = 0
@@ -179,7 +181,7 @@ def _list_of(model: str, lookups: Mapping[str, object]) -> str:
 
 def parse(asked: Mapping[str, str], *, now: datetime) -> Scope:
     """Of an address's parameters; others are left alone. Raises BadScope."""
-    filters = Filters(**{each.name: asked.get(each.name) or None for each in fields(Filters)})
+    filters = Filters(**{each.name: _text(each.name, asked) for each in fields(Filters)})
     first, last = asked.get("from"), asked.get("to")
     if first or last:
         if not (first and last):
@@ -193,6 +195,12 @@ def parse(asked: Mapping[str, str], *, now: datetime) -> Scope:
     today = trading_day(now)
     period = Period(first=today - timedelta(days=NAMED_DAYS[name] - 1), last=today)
     return Scope(period=period, filters=filters, period_name=name)
+
+
+def _text(name: str, asked: Mapping[str, str]) -> str | None:
+    text = asked.get(name) or None
+    # As they are kept, however somebody types them.
+    return text.upper() if text and name == "symbol" else text
 
 
 def _day(name: str, text: str) -> date:

@@ -17,6 +17,9 @@ from reporting.strategy_comparison import COLUMNS, Sort
 # What an address says for the strategy of orders that state none.
 NONE_STATED = "-"
 _LONGEST = 64
+# What an address may say: of the comparison, and of a sheet.
+ASKED = ("environment", "from", "to", "sort")
+ASKED_OF_ONE = ("environment", "from", "to", "benchmark", "compare")
 
 
 @dataclass(frozen=True, kw_only=True)

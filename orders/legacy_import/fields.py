@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from numbers import Integral, Rational, Real
 from typing import Any, TypeVar
 
 from orders.ticket import InvalidTicket
@@ -27,15 +28,24 @@ def first(values: Mapping[str, Any], *names: str) -> tuple[str, Any]:
 
 
 def number(name: str, value: object) -> Decimal:
-    """Exactly what the source says. A float (SQLite's REAL) is taken by its shortest decimal spelling."""
-    if isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value.strip()):
-        return Decimal(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    """Exactly what the source says. A float (SQLite's REAL, NumPy's) is taken by its shortest decimal spelling."""
+    found = _exact(value)
+    if found is None:
         raise InvalidTicket(name, value, "must be a number")
-    found = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not found.is_finite():
         raise InvalidTicket(name, value, "must be a finite number")
     return found
+
+
+def _exact(value: object) -> Decimal | None:
+    if isinstance(value, str):
+        return Decimal(value.strip()) if _PLAIN_NUMBER.fullmatch(value.strip()) else None
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return Decimal(int(value))
+    # A third has no decimal spelling, and True is no number.
+    return Decimal(str(value)) if isinstance(value, Real) and not isinstance(value, Rational) else None
 
 
 def optional_number(name: str, value: object) -> Decimal | None:
@@ -116,7 +126,7 @@ def _moment(value: object) -> datetime | None:
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{9,}(\.[0-9]+)?", value.strip()):
         return datetime.fromisoformat(value.strip())
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, str | Real | Decimal):
         return None
     return _of_epoch(number("epoch", value))
 

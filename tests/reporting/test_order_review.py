@@ -21,6 +21,7 @@ from orders import workflow
 from orders.fill import Fill
 from orders.models import OrderFacts, StagedOrder
 from reporting import order_review, order_sums, order_tally, rendering
+from reporting.order_scope import BadScope, Filters
 from tests.factories import NOW, equity, iron_condor, person, staged
 
 pytestmark = pytest.mark.django_db
@@ -158,6 +159,30 @@ def test_a_queryset_that_can_have_no_order_is_reviewed_as_none() -> None:
     _desk_with_orders()
     for queryset in (StagedOrder.objects.none(), OrderFacts.objects.none(), OrderFacts.objects.filter(day__in=[])):
         assert order_review.analyze_orders(queryset, now=NOW).total_orders == 0
+
+
+def test_a_queryset_of_something_else_is_refused() -> None:
+    with pytest.raises(TypeError, match="orders: a queryset of User, must be of StagedOrder or OrderFacts"):
+        order_review.analyze_orders(User.objects.all())  # type: ignore[arg-type]
+    either = StagedOrder.objects.filter(symbol="SPY").union(StagedOrder.objects.filter(symbol="QQQ"))
+    with pytest.raises(TypeError, match=r"orders: made by union\(\), which can't be narrowed; combine with \| and &"):
+        order_review.analyze_orders(either)
+
+
+def test_no_review_says_that_it_is_older_than_its_orders() -> None:
+    """What the orders were then is in their trails, and not known here."""
+    _desk_with_orders()
+    said = r"as_of=2025-11-03T14:00:00\+00:00: order [^ ]+ was staged afterwards, at 2025-11-03T15:00:00\+00:00, and"
+    earlier = NOW - timedelta(hours=1)
+    with pytest.raises(BadScope, match=said):
+        order_review.build_order_review(None, Filters(), earlier)
+    with pytest.raises(BadScope, match=said):
+        order_review.analyze_orders(StagedOrder.objects.filter(client_order_id="waiting"), now=earlier)
+    assert order_review.build_order_review(None, Filters(), NOW).total_orders == 4
+    with pytest.raises(BadScope, match="as_of=2025-11-03 15:00:00: must say its time zone"):
+        order_review.build_order_review(None, Filters(), NOW.replace(tzinfo=None))
+    with pytest.raises(BadScope, match="must say its time zone"):
+        order_review.analyze_orders([], now=NOW.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("most", [0, 3, 1000])

@@ -6,8 +6,11 @@ import dataclasses
 import uuid
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -51,6 +54,14 @@ def moments(minutes: int) -> st.SearchStrategy[Any]:
 
 score = st.none() | st.decimals(D(0), D(100), places=2)
 price = st.none() | of_money("-5", "500")
+
+
+def in_time(order: dict[str, Any]) -> dict[str, Any]:
+    """What is executed before it was made is refused."""
+    at = order["executed_at"]
+    return {**order, "executed_at": None if at is None else max(at, order["created_at"])}
+
+
 ORDERS = st.lists(
     st.fixed_dictionaries(
         {
@@ -77,7 +88,7 @@ ORDERS = st.lists(
             "end_price": price,
             **dict.fromkeys(("arrival_bid", "arrival_ask"), st.none() | of_money("0", "500")),
         }
-    ),
+    ).map(in_time),
     max_size=12,
 )
 
@@ -225,11 +236,18 @@ def test_the_specifications_own_form_is_enough() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"symbol": " "}, "symbol=' ': must not be empty"),
+        ({"symbol": " "}, "symbol='': must be 1 to 32 printable characters"),
+        ({"symbol": "X" * 100}, "must be 1 to 32 printable characters"),
+        ({"symbol": "SPY   250230P00440000"}, "symbol='SPY   250230P00440000': looks like an option and is none"),
         ({"type": ""}, "type='': must not be empty"),
         ({"quantity": 0}, "quantity=0: must be above 0"),
         ({"quantity": float("nan")}, "quantity=nan: must be a finite number"),
         ({"quantity": "many"}, "quantity='many': must be a number"),
+        ({"quantity": np.float64("nan")}, "quantity=np.float64(nan): must be a finite number"),
+        ({"quantity": True}, "quantity=True: must be a number"),
+        ({"quantity": Fraction(1, 3)}, "quantity=Fraction(1, 3): must be a number"),
+        ({"quantity": 10**5000}, "quantity=a int too long to be shown: must be from 0 to "),
+        ({"executed_at": "2025-11-02T15:00:00Z"}, "must not be before created_at, 2025-11-03 15:00:00+00:00"),
         ({"value": -1}, "value=-1: must be from 0 to 10000000000000000"),
         ({"status": "sleeping"}, "status='sleeping': must be one of draft, "),
         ({"status": None}, "status=None: is missing"),
@@ -252,6 +270,23 @@ def test_a_bad_dictionary_is_named_and_the_rest_is_analysed(changes: dict[str, A
         ("never judged by the rules: they have no scores", 2),
         ("filled, and not in delay and execution: combinations, and orders without a price for each step", 2),
     ]
+
+
+def test_numbers_of_numpy_and_pandas_are_numbers() -> None:
+    ours = {**PLAIN, "value": "1000.1", "risk_score": 12}
+    [table] = pd.DataFrame([{**PLAIN, "value": 1000.1, "risk_score": 12}]).to_dict("records")
+    theirs = {**table, "quantity": np.int64(10), "value": np.float64(1000.1), "risk_score": np.float32(12)}
+    assert theirs["expires_at"] is None
+    for other in (table, theirs):
+        assert order_dictionaries.take([other]) == order_dictionaries.take([ours])
+
+
+def test_an_empty_text_is_no_time_and_whole_seconds_come_a_little_early() -> None:
+    made = {**PLAIN, "created_at": "2025-11-03T15:00:00.700Z", "executed_at": "2025-11-03T15:00:00Z", "expires_at": ""}
+    review = order_review.analyze_orders([made, {**PLAIN, "executed_at": ""}], now=NOW)
+    assert (review.bad, review.total_orders) == ((), 2)
+    times = {row.label: (row.p50, row.n) for row in review.latencies}
+    assert times["Staging to last fill"] == (0.0, 1)
 
 
 def test_what_is_no_dictionary_or_lacks_a_field_is_named() -> None:

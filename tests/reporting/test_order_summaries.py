@@ -31,7 +31,7 @@ from reporting.order_tally import Refusals, Sums, Tally
 from reporting.order_totals import Key
 from reporting.shared_review import version
 from tests.factories import NOW, equity, person, staged
-from tests.reporting.test_order_review_of_dictionaries import ORDERS, compared
+from tests.reporting.test_order_review_of_dictionaries import ORDERS, compared, in_time
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -88,7 +88,7 @@ batches = st.lists(st.tuples(ORDERS, st.booleans()), min_size=1, max_size=3)
 
 def store(orders: list[dict[str, Any]], people: dict[str, User], draw: Callable[[Any], Any]) -> None:
     for order in orders:
-        facts = order_dictionaries.facts_of({**order, "created_at": NOW + draw(days) * DAY})
+        facts = order_dictionaries.facts_of(in_time({**order, "created_at": NOW + draw(days) * DAY}))
         environment, reviewer = draw(st.sampled_from(ENVIRONMENTS)), facts.pop("reviewer")
         facts.pop("overrides")
         row = StagedOrder.objects.create(

@@ -204,7 +204,7 @@ def test_a_past_moment_is_shown_and_said_to_be_one(viewer: Client, shared: Share
     ],
 )
 def test_a_moment_that_is_none_is_refused(viewer: Client, at: str, error: str) -> None:
-    answer = viewer.get(PAGE, {"at": at})
+    answer = viewer.get(PAGE, {"at": at, "format": "json"})
     assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 

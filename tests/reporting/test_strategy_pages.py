@@ -411,12 +411,12 @@ def test_money_of_days_counts_what_was_held_as_they_began(desk: Desk, viewer: Cl
         ({"sort": "luck"}, "sort='luck': allowed are strategy, net, gross"),
         ({"from": "monday"}, "from=monday: must be a day such as 2025-11-03"),
         ({"from": "2025-11-03", "to": "2025-11-02"}, "to=2025-11-02: must not be before from=2025-11-03"),
-        ({"format": "xml"}, "format='xml': allowed are html, json and csv"),
+        ({"format": "xml"}, "format='xml': allowed are html, file, json, csv"),
         ({"environment": "x\0"}, "environment='x\\x00': at most 64 characters"),
     ],
 )
 def test_what_is_not_understood_is_refused(viewer: Client, asked: dict[str, str], said: str) -> None:
-    answer = viewer.get(LIST, asked)
+    answer = viewer.get(LIST, {"format": "json", **asked})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(said)
 
@@ -431,7 +431,7 @@ def test_what_is_not_understood_is_refused(viewer: Client, asked: dict[str, str]
 )
 def test_a_sheet_refuses_too(desk: Desk, viewer: Client, asked: dict[str, str], said: str) -> None:
     staged(desk.trader)
-    answer = viewer.get(f"{LIST}momentum/", asked)
+    answer = viewer.get(f"{LIST}momentum/", {"format": "json", **asked})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(said)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from reporting import (
     strategy_report,
     strategy_scope,
 )
-from reporting.order_scope import BadScope, Filters, Scope
+from reporting.order_scope import BadScope, Scope
 from reporting.rendering import Report
 from reporting.strategy_comparison import StrategyComparison, in_order
 from reporting.strategy_report import UnknownStrategy
@@ -43,12 +43,12 @@ PLACES = {
     **strategy_report.PLACES,
 }
 _OF_STRATEGIES = frozenset(strategy_report.PLACES)
-# What --query may name; a page leaves other parameters alone, but a file is looked at long after a name was mistyped.
+# What --query may name.
 _ASKED = {
     "institutional": (),
-    "orders": ("period", "from", "to", *(each.name for each in fields(Filters))),
-    "strategies": ("environment", "from", "to", "sort"),
-    "strategy": ("environment", "from", "to", "benchmark", "compare"),
+    "orders": order_scope.ASKED,
+    "strategies": strategy_scope.ASKED,
+    "strategy": strategy_scope.ASKED_OF_ONE,
 }
 
 
