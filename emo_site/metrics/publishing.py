@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -92,6 +93,9 @@ def _once() -> None:
 
 def _last() -> None:
     _stop.set()
+    # Ctrl-C comes from the terminal, and once more from gunicorn: it is ending already, within LAST_SECONDS.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with deadline.within(LAST_SECONDS):
         _once()
 

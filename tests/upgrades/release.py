@@ -13,7 +13,9 @@ from tests.desk import Ran, environment_of
 from tests.run import PROJECT
 
 # Neither what is kept of a desk nor what tools leave behind.
-_LEFT_OUT = shutil.ignore_patterns("data", ".git", ".venv", ".*_cache", "__pycache__", ".env.dev", ".env.prod")
+_LEFT_OUT = shutil.ignore_patterns(
+    "data", ".git", ".venv", ".*_cache", "__pycache__", ".env.dev", ".env.prod", ".hypothesis"
+)
 
 
 def release(folder: Path, files: Mapping[str, str]) -> Path:
