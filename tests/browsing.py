@@ -12,6 +12,8 @@ from tests.run import browser_path
 
 PASSWORD = "correct horse battery"
 _troubles: list[str] = []
+# Five seconds are short where two cores run a browser, its server and other tests.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")

@@ -188,14 +188,25 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+_given: set[int] = set()
+
+
 def _free_port() -> int:
-    """A port below the range for outgoing connections, one of which could take it while the server is stopped."""
-    for _ in range(100):
-        port = random.randrange(20000, 32000)
+    """A port below the range for outgoing connections, one of which could take it while the server is stopped.
+
+    Never one that was given out before, and with two test processes odd ones to one and even ones to the other: until
+    the server listens, nobody sees that a port is taken.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for _ in range(200):
+        port = random.randrange(20000 + process % 2, 32000, 2)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
+                _given.add(port)
                 return port
     raise Unavailable("no free port on 127.0.0.1")
 

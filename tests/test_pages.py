@@ -104,6 +104,7 @@ def test_scripts_are_light_and_nothing_moves_once_it_is_seen(context: BrowserCon
     page = log_in(context, desk, "ada")
     page.on("requestfinished", lambda request: _weigh(request, scripts))
     # On a slow machine and line a page comes in pieces, and each piece seen on its own would move what's there.
+    page.set_default_navigation_timeout(90_000)
     slow = context.new_cdp_session(page)
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 10})
     slow.send("Network.emulateNetworkConditions", SLOW_LINE)

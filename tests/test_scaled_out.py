@@ -179,11 +179,12 @@ def test_pages_of_all_hosts_share_few_sessions(desk: Site) -> None:
 
 
 def test_workers_on_two_hosts_share_the_work_and_each_task_runs_once(desk: Site) -> None:
-    ran = manage("shell", "--no-imports", "-c", _QUEUED, environment=desk.environment)
-    assert ran.status == 0, ran.err
     first, second = desk.worker(), desk.worker()
     primary = desk.cluster.primary
-    assert soon(lambda: primary.query("SELECT count(*) FROM worker_heartbeats WHERE ended_at IS NULL") == (2,), 30)
+    assert soon(lambda: primary.query("SELECT count(*) FROM worker_heartbeats WHERE ended_at IS NULL") == (2,), 60)
+    # Not before both are there: one alone could be done with them.
+    ran = manage("shell", "--no-imports", "-c", _QUEUED, environment=desk.environment)
+    assert ran.status == 0, ran.err
     left = "SELECT count(*) FROM django_tasks_database_dbtaskresult WHERE status IN ('READY', 'RUNNING')"
     assert soon(lambda: primary.query(left) == (0,), 60)
     for worker in (first, second):

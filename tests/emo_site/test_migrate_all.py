@@ -135,8 +135,8 @@ def test_lock_ends_with_the_process_that_is_killed(url: str) -> None:
     assert first.stdout.readline() == "== default\n"
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    second = succeeds("migrate_all", "--wait", "20", environment=environment)
-    assert second.seconds < 20
+    # Where the lock outlived its holder, it would say so and end with 2.
+    succeeds("migrate_all", "--wait", "20", environment=environment)
     succeeds("migrate_all", "--check", environment=environment)
 
 

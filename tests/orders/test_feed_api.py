@@ -116,10 +116,10 @@ def test_token_without_the_scope_and_owner_without_the_right_are_problem(trader:
 
 
 def test_waiting_ends_before_the_desk_gives_the_request_up(bot: Bot, settings: object) -> None:
-    settings.EMO_REQUEST_TIMEOUT_SECONDS = 1  # type: ignore[attr-defined]
+    settings.EMO_REQUEST_TIMEOUT_SECONDS = 4  # type: ignore[attr-defined]
     began = time.monotonic()
     assert events(bot, wait=60).json()["events"] == []
-    assert 0.5 <= time.monotonic() - began < 1
+    assert 2 <= time.monotonic() - began < 4
 
 
 def test_whoever_comes_when_many_wait_is_answered_at_once(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,8 @@ def test_whoever_comes_when_many_wait_is_answered_at_once(bot: Bot, monkeypatch:
     monkeypatch.setattr(feed_api, "_places", places)
     began = time.monotonic()
     assert events(bot, wait=60).json() == {"events": [], "cursor": "0"}
-    assert time.monotonic() - began < 1
+    # Who waits is let go after half of a request's time, four and a half seconds.
+    assert time.monotonic() - began < 3
 
 
 def test_place_of_who_has_waited_is_free_again(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:

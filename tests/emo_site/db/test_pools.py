@@ -43,7 +43,7 @@ def desk_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseWrapper]:
                 "OPTIONS": {
                     "application_name": "emo-test-pool",
                     "connect_timeout": 2,
-                    "pool": {"min_size": 1, "max_size": 2, "timeout": 0.4},
+                    "pool": {"min_size": 1, "max_size": 2, "timeout": 5},
                 },
             },
             "pooled",
@@ -80,7 +80,7 @@ def test_an_exhausted_pool_shows_who_waits_and_each_time_out_once(desk_pool: Dat
 
     def ask() -> None:
         try:
-            pool.getconn()
+            pool.getconn(0.4)
         except psycopg.OperationalError as error:
             errors.append(error)
 

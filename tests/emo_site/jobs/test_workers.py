@@ -101,7 +101,7 @@ def desk(url: str) -> Iterator[Desk]:
 
 def test_task_of_a_worker_that_is_killed_is_taken_over(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "notes"
-    desk.shell(f"toil.last.enqueue({str(path)!r}, 1.5)")
+    desk.shell(f"toil.last.enqueue({str(path)!r}, 5)")
     first = desk.worker()
     wait_for(lambda: lines(path))
     second = desk.worker()
@@ -122,11 +122,11 @@ def test_task_of_a_worker_that_is_killed_is_taken_over(desk: Desk, tmp_path: Pat
 
 def test_worker_that_was_frozen_leaves_its_task_to_the_one_that_took_it_over(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "notes"
-    desk.shell(f"toil.last.enqueue({str(path)!r}, 8)")
-    first = desk.worker(lease=2)
+    desk.shell(f"toil.last.enqueue({str(path)!r}, 20)")
+    first = desk.worker(lease=4)
     wait_for(lambda: lines(path))
     first.send_signal(signal.SIGSTOP)
-    second = desk.worker(lease=2)
+    second = desk.worker(lease=4)
     wait_for(lambda: len(lines(path)) == 2)
     first.send_signal(signal.SIGCONT)
     assert desk.end_of(first) == EXIT_LOST
@@ -147,8 +147,8 @@ def test_task_that_kills_its_workers_is_failed_in_the_end(desk: Desk, tmp_path: 
     path = tmp_path / "notes"
     desk.shell(f"toil.die.enqueue({str(path)!r})")
     for _ in range(3):
-        assert desk.end_of(desk.worker(lease=1)) == -signal.SIGKILL
-    desk.worker(lease=1)
+        assert desk.end_of(desk.worker(lease=3)) == -signal.SIGKILL
+    desk.worker(lease=3)
     wait_for(lambda: desk.jobs()[0]["status"] == "FAILED")
     [job] = desk.jobs()
     assert len(lines(path)) == 3
@@ -179,7 +179,7 @@ def test_what_is_due_is_queued_once_by_two_workers(desk: Desk) -> None:
     desk.shell(
         "past = datetime.now(UTC) - timedelta(minutes=1)\n"
         "for number in range(20): Schedule.objects.create(name=f'no {number}', task='emo_site.jobs.tasks.prune_jobs',"
-        " cron='0 0 1 1 *', next_at=past)"
+        " cron='0 0 29 2 *', next_at=past)"
     )
     wait_for(lambda: desk.shell("out = Schedule.objects.filter(last_enqueued_at=None, enabled=True).count()") == 0)
     time.sleep(1)

@@ -69,7 +69,8 @@ def test_after_five_wrong_passwords_the_right_one_does_not_help_for_a_minute(cli
         assert log_in(client, password="wrong").status_code == 200
     before = count("locked")
     answer = log_in(client)
-    assert (answer.status_code, errors(answer), answer["Retry-After"]) == (429, [LOCKED], "60")
+    assert (answer.status_code, errors(answer)) == (429, [LOCKED])
+    assert 50 <= int(answer["Retry-After"]) <= 60
     assert not is_in(client)
     assert count("locked") == before + 1
     FailedLogins.objects.update(locked_until=timezone.now() - timedelta(seconds=1))
