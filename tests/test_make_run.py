@@ -41,13 +41,14 @@ def test_the_first_command_installs_migrates_and_serves_a_desk_with_a_month_of_o
         assert "<strong>Demo data.</strong>" in page
         assert re.search(r">\s*Orders by status\s*<", page)
         assert (place / "data/static/staticfiles.json").exists()
+        assert "Traceback" not in (tmp_path / "said").read_text()
     finally:
+        # As a terminal does for Ctrl-C.
         os.killpg(running.pid, signal.SIGINT)
         running.wait(60)
         # Of hundreds of megabytes.
         shutil.rmtree(place)
     assert not answers(port)
-    assert "Traceback" not in (tmp_path / "said").read_text()
 
 
 def answers(port: int) -> bool:

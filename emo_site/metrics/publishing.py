@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -93,11 +94,20 @@ def _once() -> None:
 
 def _last() -> None:
     _stop.set()
-    # Ctrl-C comes from the terminal, and once more from gunicorn: it is ending already, within LAST_SECONDS.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     with deadline.within(LAST_SECONDS):
         _once()
+
+
+def _ignore_signals() -> None:
+    """Ctrl-C comes from the terminal, and once more from gunicorn: it is ending already, within LAST_SECONDS."""
+    ending = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    for _ in ending:
+        # One that has just come is raised here; there are no more than these.
+        with suppress(SystemExit, KeyboardInterrupt):
+            for number in ending:
+                signal.signal(number, signal.SIG_IGN)
+            return
 
 
 def _bring_statements(found: DatabaseStatements) -> None:

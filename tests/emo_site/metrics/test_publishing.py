@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -136,3 +137,19 @@ def test_a_writer_that_fails_does_not_keep_others_from_writing(
     publishing.write(NOW)
     assert written == [NOW]
     assert "failing could not write" in caplog.text
+
+
+def test_a_signal_that_comes_while_the_last_figures_are_written_is_one_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gunicorn's handler ends the process once more, within the call that is to leave it out."""
+    came, ignored = iter([SystemExit(0), None, KeyboardInterrupt()]), []
+
+    def set_to(number: signal.Signals, handler: signal.Handlers) -> None:
+        if (raised := next(came, None)) is not None:
+            raise raised
+        ignored.append((number, handler))
+
+    monkeypatch.setattr(signal, "signal", set_to)
+    publishing._ignore_signals()
+    assert ignored[-3:] == [(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)]
