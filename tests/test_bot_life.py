@@ -57,7 +57,8 @@ def test_a_bot_lives_by_the_page(browser: Browser, console: None, environment: d
         reviewer = log_in(context, desk, "rita")
         with _script(EMO_DESK=desk, EMO_TOKEN=token) as bot:
             assert bot.stdout is not None
-            assert _line(bot.stdout).startswith("buy: pending_review, risk score ")
+            # How old the quote is by then is in the score.
+            assert _line(bot.stdout).startswith("buy: pending_review, risk score 6.")
             _approve(reviewer, desk)
             assert _line(bot.stdout) == "buy: approved by rita"
             assert _line(bot.stdout) == "buy: executed at 400.422"

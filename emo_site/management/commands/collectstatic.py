@@ -35,9 +35,9 @@ class Command(collectstatic.Command):
             # One that was killed left it.
             shutil.rmtree(beside, ignore_errors=True)
             try:
-                self.storage = storages.create_storage(
-                    {**settings.STORAGES["staticfiles"], "OPTIONS": {"location": beside}}
-                )
+                made: dict[str, Any] = settings.STORAGES["staticfiles"]
+                options = {**made.get("OPTIONS", {}), "location": beside}
+                self.storage = storages.create_storage({**made, "OPTIONS": options})
                 collected = super().collect()
                 _move(beside, root, clear=self.clear)
             finally:
